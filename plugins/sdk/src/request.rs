@@ -69,6 +69,8 @@ pub struct Request {
     pub response: Response,
     /// What limit plugins say of themselves (`$rate_limiting_info`).
     pub rate_limiting_info: Option<Box<str>>,
+    /// For the chain: what `_meta.filter` said, by slot.
+    pub admitted: SmallVec<[(Slot, bool); 2]>,
     /// State of plugins.
     pub slots: Slots,
 }
@@ -153,6 +155,7 @@ impl Request {
             tries: SmallVec::new(),
             response: Response::default(),
             rate_limiting_info: None,
+            admitted: SmallVec::new(),
             slots: Slots::default(),
         }
     }
