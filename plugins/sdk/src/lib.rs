@@ -55,6 +55,7 @@ pub mod shared;
 #[cfg(feature = "testing")]
 pub mod testing;
 pub mod upstream;
+pub mod variables;
 
 pub use crossway_sdk_macros::phases;
 pub use {

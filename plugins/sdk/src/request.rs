@@ -11,7 +11,7 @@ use smallvec::SmallVec;
 use std::{
     any::Any,
     net::{IpAddr, SocketAddr},
-    sync::Arc,
+    sync::{Arc, OnceLock},
     time::{Duration, Instant, SystemTime},
 };
 
@@ -63,6 +63,7 @@ pub struct Request {
     pub id: Option<HeaderValue>,
     /// The body, when it was read whole.
     pub body: Option<Bytes>,
+    json: OnceLock<Option<serde_json::Value>>,
     /// Nodes that were tried, in order.
     pub tries: SmallVec<[Try; 1]>,
     /// What is known of the response.
@@ -95,6 +96,8 @@ pub struct Try {
     pub host: Arc<str>,
     /// Port of the node as configured or by its scheme.
     pub port: u16,
+    /// Scheme spoken with it: `http`, `https`, `grpc`, `grpcs`.
+    pub scheme: &'static str,
     /// Status that it answered with; 502 or 504 when it failed.
     pub status: Option<u16>,
     /// When the attempt began.
@@ -152,6 +155,7 @@ impl Request {
             response_headers: SmallVec::new(),
             id: None,
             body: None,
+            json: OnceLock::new(),
             tries: SmallVec::new(),
             response: Response::default(),
             rate_limiting_info: None,
@@ -166,6 +170,12 @@ impl Request {
             Some(path) => path,
             None => head.uri.path(),
         }
+    }
+
+    /// The body as JSON, when it was read whole and is JSON; parsed once.
+    pub fn json_body(&self) -> Option<&serde_json::Value> {
+        let body = self.body.as_ref()?;
+        self.json.get_or_init(|| serde_json::from_slice(body).ok()).as_ref()
     }
 
     /// The name of the consumer.
