@@ -46,6 +46,7 @@ pub mod build;
 pub mod consumer;
 pub mod definition;
 pub mod exchange;
+pub mod expr;
 pub mod flow;
 pub mod plugin;
 pub mod request;
