@@ -1,1 +1,2 @@
-
+//! Crossway, an API gateway.
+pub mod chain;

@@ -45,24 +45,42 @@ impl Meta {
     /// # Errors
     /// An unknown field, a wrong type, an expression that does not parse, or `pre_function`, which is Lua.
     pub fn parse(written: &Value) -> Result<Self, MetaError> {
-        let refuse = |path: &str, message: String| MetaError { path: format!("/_meta{path}"), message };
+        let refuse = |path: &str, message: String| MetaError {
+            path: format!("/_meta{path}"),
+            message,
+        };
         let w = Written::deserialize(written).map_err(|e| refuse("", e.to_string()))?;
         if w.pre_function.is_some() {
-            return Err(refuse("/pre_function", "it is Lua source, and Crossway runs no Lua".to_owned()));
+            return Err(refuse(
+                "/pre_function",
+                "it is Lua source, and Crossway runs no Lua".to_owned(),
+            ));
         }
         let filter = match &w.filter {
             None => None,
-            Some(vars) => Some(
-                Expression::parse(vars)
-                    .map_err(|e| refuse("/filter", format!("failed to validate the 'vars' expression: {e}")))?,
-            ),
+            Some(vars) => Some(Expression::parse(vars).map_err(|e| {
+                refuse(
+                    "/filter",
+                    format!("failed to validate the 'vars' expression: {e}"),
+                )
+            })?),
         };
         let error_response = match w.error_response {
             None => None,
             Some(Value::String(text)) => Some(Bytes::from(text)),
             Some(object @ Value::Object(_)) => Some(Bytes::from(format!("{object}\n"))),
-            Some(_) => return Err(refuse("/error_response", "expected a string or an object".to_owned())),
+            Some(_) => {
+                return Err(refuse(
+                    "/error_response",
+                    "expected a string or an object".to_owned(),
+                ));
+            }
         };
-        Ok(Self { disable: w.disable, priority: w.priority, filter, error_response })
+        Ok(Self {
+            disable: w.disable,
+            priority: w.priority,
+            filter,
+            error_response,
+        })
     }
 }

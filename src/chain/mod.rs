@@ -98,7 +98,10 @@ impl Chain {
     pub fn compile(of: ChainOf, entries: Vec<Entry>) -> Self {
         let mut placed = Vec::with_capacity(entries.len());
         for entry in entries {
-            let slot = Slot { chain: of, index: u16::try_from(placed.len()).unwrap_or(u16::MAX) };
+            let slot = Slot {
+                chain: of,
+                index: u16::try_from(placed.len()).unwrap_or(u16::MAX),
+            };
             placed.push(Placed { entry, slot });
         }
         Self::of_placed(of, placed)
@@ -109,7 +112,13 @@ impl Chain {
         let mut placed: Vec<Placed> = self.entries.to_vec();
         let mut next = placed.iter().map(|p| p.slot.index + 1).max().unwrap_or(0);
         for entry in joining {
-            placed.push(Placed { entry, slot: Slot { chain: self.of, index: next } });
+            placed.push(Placed {
+                entry,
+                slot: Slot {
+                    chain: self.of,
+                    index: next,
+                },
+            });
             next = next.saturating_add(1);
         }
         Self::of_placed(self.of, placed)
@@ -123,19 +132,31 @@ impl Chain {
         placed.sort_by_key(|p| (Reverse(p.entry.priority), p.entry.name));
         let phases = PHASES.map(|phase| {
             let takes_part = |p: &Placed| p.entry.phases.contains(phase);
-            (0u16..).zip(&placed).filter(|(_, p)| takes_part(p)).map(|(i, _)| i).collect()
+            (0u16..)
+                .zip(&placed)
+                .filter(|(_, p)| takes_part(p))
+                .map(|(i, _)| i)
+                .collect()
         });
-        Self { of, entries: placed.into_boxed_slice(), phases }
+        Self {
+            of,
+            entries: placed.into_boxed_slice(),
+            phases,
+        }
     }
 
     fn phase(&self, phase: Phases) -> impl Iterator<Item = &Placed> {
         let list = self.phases.get(phase.bits().trailing_zeros() as usize);
-        list.into_iter().flatten().filter_map(|i| self.entries.get(usize::from(*i)))
+        list.into_iter()
+            .flatten()
+            .filter_map(|i| self.entries.get(usize::from(*i)))
     }
 
     /// Whether any plugin takes part in this phase.
     pub fn has(&self, phase: Phases) -> bool {
-        self.phases.get(phase.bits().trailing_zeros() as usize).is_some_and(|list| !list.is_empty())
+        self.phases
+            .get(phase.bits().trailing_zeros() as usize)
+            .is_some_and(|list| !list.is_empty())
     }
 
     /// Whether a plugin of that name takes part at all.

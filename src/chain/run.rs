@@ -63,13 +63,18 @@ impl Chain {
             ex.enter(placed.slot);
             let plugin = &placed.entry.instance;
             let step = catch_unwind(AssertUnwindSafe(|| {
-                if phase == Phases::REWRITE { plugin.rewrite(ex) } else { plugin.access(ex) }
+                if phase == Phases::REWRITE {
+                    plugin.rewrite(ex)
+                } else {
+                    plugin.access(ex)
+                }
             }));
             let flow = match step {
                 Ok(Step::Done(flow)) => flow,
-                Ok(Step::Wait(future)) => {
-                    AssertUnwindSafe(future).catch_unwind().await.unwrap_or_else(|_| Err(panicked()))
-                }
+                Ok(Step::Wait(future)) => AssertUnwindSafe(future)
+                    .catch_unwind()
+                    .await
+                    .unwrap_or_else(|_| Err(panicked())),
                 Err(_) => Err(panicked()),
             };
             match flow {
@@ -88,8 +93,14 @@ impl Chain {
     ///
     /// # Errors
     /// A plugin failed; it was logged.
-    pub fn before_proxy(&self, ex: &mut Exchange<'_>, head: &mut RequestHeader) -> Result<(), Failed> {
-        self.each(Phases::BEFORE_PROXY, Which::All, ex, |entry, ex| entry.instance.before_proxy(ex, head))
+    pub fn before_proxy(
+        &self,
+        ex: &mut Exchange<'_>,
+        head: &mut RequestHeader,
+    ) -> Result<(), Failed> {
+        self.each(Phases::BEFORE_PROXY, Which::All, ex, |entry, ex| {
+            entry.instance.before_proxy(ex, head)
+        })
     }
 
     /// A piece of the request body.
@@ -111,8 +122,14 @@ impl Chain {
     ///
     /// # Errors
     /// A plugin failed; it was logged.
-    pub fn header_filter(&self, ex: &mut Exchange<'_>, head: &mut ResponseHeader) -> Result<(), Failed> {
-        self.each(Phases::HEADER_FILTER, Which::All, ex, |entry, ex| entry.instance.header_filter(ex, head))
+    pub fn header_filter(
+        &self,
+        ex: &mut Exchange<'_>,
+        head: &mut ResponseHeader,
+    ) -> Result<(), Failed> {
+        self.each(Phases::HEADER_FILTER, Which::All, ex, |entry, ex| {
+            entry.instance.header_filter(ex, head)
+        })
     }
 
     /// A piece of the response body.
@@ -167,7 +184,9 @@ impl Chain {
             let done = catch_unwind(AssertUnwindSafe(|| call(&placed.entry, ex)));
             if let Err(error) = done.unwrap_or_else(|_| Err(panicked())) {
                 placed.report(phase, ex, &error);
-                return Err(Failed { plugin: placed.entry.name });
+                return Err(Failed {
+                    plugin: placed.entry.name,
+                });
             }
         }
         Ok(())
@@ -192,7 +211,12 @@ impl Placed {
         let Some(filter) = self.entry.meta.as_ref().and_then(|m| m.filter.as_ref()) else {
             return true;
         };
-        if let Some((_, admitted)) = ex.request.admitted.iter().find(|(slot, _)| *slot == self.slot) {
+        if let Some((_, admitted)) = ex
+            .request
+            .admitted
+            .iter()
+            .find(|(slot, _)| *slot == self.slot)
+        {
             return *admitted;
         }
         let admitted = filter.matches(&*ex);
@@ -202,7 +226,12 @@ impl Placed {
 
     /// The reply with `_meta.error_response` for a body.
     fn dress(&self, mut reply: Reply) -> Reply {
-        if let Some(body) = self.entry.meta.as_ref().and_then(|m| m.error_response.as_ref()) {
+        if let Some(body) = self
+            .entry
+            .meta
+            .as_ref()
+            .and_then(|m| m.error_response.as_ref())
+        {
             if reply.status.as_u16() >= 400 {
                 reply.body = ReplyBody::Bytes(body.clone());
             }

@@ -175,7 +175,9 @@ impl Request {
     /// The body as JSON, when it was read whole and is JSON; parsed once.
     pub fn json_body(&self) -> Option<&serde_json::Value> {
         let body = self.body.as_ref()?;
-        self.json.get_or_init(|| serde_json::from_slice(body).ok()).as_ref()
+        self.json
+            .get_or_init(|| serde_json::from_slice(body).ok())
+            .as_ref()
     }
 
     /// The name of the consumer.

@@ -13,7 +13,10 @@ pub(super) fn answer<'a>(
     variable: &'a Variable,
 ) -> Option<Value<'a>> {
     let body = request.body.as_deref()?;
-    let kind = head.headers.get(header::CONTENT_TYPE).map_or(&b""[..], |v| v.as_bytes());
+    let kind = head
+        .headers
+        .get(header::CONTENT_TYPE)
+        .map_or(&b""[..], |v| v.as_bytes());
     match variable {
         Variable::PostArg(name) => form(body, name),
         Variable::PostArgPath(path) => at_path(request, kind, body, path),
@@ -21,7 +24,12 @@ pub(super) fn answer<'a>(
     }
 }
 
-fn at_path<'a>(request: &'a Request, kind: &[u8], body: &'a [u8], path: &'a JsonPath) -> Option<Value<'a>> {
+fn at_path<'a>(
+    request: &'a Request,
+    kind: &[u8],
+    body: &'a [u8],
+    path: &'a JsonPath,
+) -> Option<Value<'a>> {
     if kind.starts_with(b"application/x-www-form-urlencoded") {
         return form(body, path.as_name()?);
     }

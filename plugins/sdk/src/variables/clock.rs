@@ -13,7 +13,10 @@ pub(super) fn seconds<'a>(time: Duration) -> Value<'a> {
 }
 
 pub(super) fn msec<'a>(at: SystemTime) -> Value<'a> {
-    seconds(at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default())
+    seconds(
+        at.duration_since(SystemTime::UNIX_EPOCH)
+            .unwrap_or_default(),
+    )
 }
 
 /// `2026-11-21T10:15:00+01:00`.
@@ -30,14 +33,20 @@ fn format_as<'a>(at: SystemTime, form: &str) -> Value<'a> {
     static ZONE: OnceLock<TimeZone> = OnceLock::new();
     let zone = ZONE.get_or_init(TimeZone::system);
     let at = Timestamp::try_from(at).unwrap_or(Timestamp::UNIX_EPOCH);
-    owned(at.to_zoned(zone.clone()).strftime(form).to_string().into_bytes())
+    owned(
+        at.to_zoned(zone.clone())
+            .strftime(form)
+            .to_string()
+            .into_bytes(),
+    )
 }
 
 /// The name of this machine; empty when the system does not tell.
 pub(super) fn hostname() -> &'static str {
     static NAME: OnceLock<String> = OnceLock::new();
     NAME.get_or_init(|| {
-        let name = std::fs::read_to_string("/proc/sys/kernel/hostname").or_else(|_| std::env::var("HOSTNAME"));
+        let name = std::fs::read_to_string("/proc/sys/kernel/hostname")
+            .or_else(|_| std::env::var("HOSTNAME"));
         name.map(|n| n.trim().to_owned()).unwrap_or_default()
     })
 }

@@ -39,7 +39,11 @@ impl Lookup for View<'_> {
 
 /// The value of a variable. Families that this build has no source for (PROXY protocol, client certificates, caches)
 /// have no value, as in nginx when the feature is off.
-fn answer<'a>(session: &'a Session, request: &'a Request, variable: &'a Variable) -> Option<Value<'a>> {
+fn answer<'a>(
+    session: &'a Session,
+    request: &'a Request,
+    variable: &'a Variable,
+) -> Option<Value<'a>> {
     let head = session.req_header();
     match variable {
         Variable::Uri => Some(Value::text(request.path(head))),
@@ -47,7 +51,11 @@ fn answer<'a>(session: &'a Session, request: &'a Request, variable: &'a Variable
         Variable::RealRequestUri => Some(Value::text(head.raw_path())),
         Variable::Method => Some(Value::text(head.method.as_str())),
         Variable::Request => {
-            let line = [head.method.as_str().as_bytes(), head.raw_path(), protocol(head).as_bytes()];
+            let line = [
+                head.method.as_str().as_bytes(),
+                head.raw_path(),
+                protocol(head).as_bytes(),
+            ];
             Some(owned(line.join(&b' ')))
         }
         Variable::Host | Variable::ServerName => Some(Value::text(&*request.host)),
@@ -64,7 +72,9 @@ fn answer<'a>(session: &'a Session, request: &'a Request, variable: &'a Variable
         Variable::RemotePort => Some(Value::Integer(request.client.port().into())),
         Variable::RealipRemoteAddr => Some(address(peer(session, request)?.ip())),
         Variable::RealipRemotePort => Some(Value::Integer(peer(session, request)?.port().into())),
-        Variable::RemoteUser => query::basic_user(&head.headers).map(|user| owned(user.into_bytes())),
+        Variable::RemoteUser => {
+            query::basic_user(&head.headers).map(|user| owned(user.into_bytes()))
+        }
         Variable::QueryString => head.uri.query().map(Value::text),
         Variable::IsArgs => Some(Value::text(head.uri.query().map_or("", |_| "?"))),
         Variable::Arg(name) => argument(head.uri.query()?, name),
@@ -75,15 +85,17 @@ fn answer<'a>(session: &'a Session, request: &'a Request, variable: &'a Variable
         Variable::BodyBytesSent => Some(Value::Integer(signed(session.body_bytes_sent() as u64))),
         Variable::Status => Some(Value::Integer(request.response.status.into())),
         Variable::RequestTime => Some(clock::seconds(request.started.elapsed())),
-        Variable::RequestCompletion => {
-            Some(Value::text(if request.response.status > 0 { "OK" } else { "" }))
-        }
+        Variable::RequestCompletion => Some(Value::text(if request.response.status > 0 {
+            "OK"
+        } else {
+            ""
+        })),
         Variable::Msec => Some(clock::msec(request.started_at)),
         Variable::TimeIso8601 => Some(clock::iso8601(request.started_at)),
         Variable::TimeLocal => Some(clock::common_log(request.started_at)),
         Variable::Hostname => Some(Value::text(clock::hostname())),
         Variable::Pid => Some(Value::Integer(std::process::id().into())),
-        Variable::RequestId => request.id.as_ref().map(|id| Value::text(id)),
+        Variable::RequestId => request.id.as_ref().map(Value::text),
         Variable::ContentType => of(&head.headers, &header::CONTENT_TYPE),
         Variable::ContentLength => of(&head.headers, &header::CONTENT_LENGTH),
         Variable::Header(name) => of(&head.headers, name),
@@ -102,13 +114,27 @@ fn answer<'a>(session: &'a Session, request: &'a Request, variable: &'a Variable
             Some(Value::text(&**value))
         }
         Variable::ConsumerName => request.consumer_name().map(Value::text),
-        Variable::ConsumerGroupId => {
-            request.identity.as_ref()?.consumer.group_id.as_deref().map(Value::text)
-        }
+        Variable::ConsumerGroupId => request
+            .identity
+            .as_ref()?
+            .consumer
+            .group_id
+            .as_deref()
+            .map(Value::text),
         Variable::RouteId => Some(Value::text(&*request.route.as_ref()?.id)),
         Variable::RouteName => request.route.as_ref()?.name.as_deref().map(Value::text),
-        Variable::ServiceId => request.route.as_ref()?.service_id.as_deref().map(Value::text),
-        Variable::ServiceName => request.route.as_ref()?.service_name.as_deref().map(Value::text),
+        Variable::ServiceId => request
+            .route
+            .as_ref()?
+            .service_id
+            .as_deref()
+            .map(Value::text),
+        Variable::ServiceName => request
+            .route
+            .as_ref()?
+            .service_name
+            .as_deref()
+            .map(Value::text),
         Variable::MatchedUri => Some(Value::text(&*request.matched.as_ref()?.path)),
         Variable::MatchedHost => request.matched.as_ref()?.host.as_deref().map(Value::text),
         Variable::RateLimitingInfo => request.rate_limiting_info.as_deref().map(Value::text),
@@ -152,11 +178,17 @@ fn request_uri<'a>(request: &'a Request, head: &'a RequestHeader) -> Value<'a> {
 }
 
 fn authority(head: &RequestHeader) -> Option<Value<'_>> {
-    of(&head.headers, &header::HOST).or_else(|| head.uri.authority().map(|a| Value::text(a.as_str())))
+    of(&head.headers, &header::HOST)
+        .or_else(|| head.uri.authority().map(|a| Value::text(a.as_str())))
 }
 
 fn peer(session: &Session, request: &Request) -> Option<std::net::SocketAddr> {
-    Some(session.client_addr().and_then(|a| a.as_inet().copied()).unwrap_or(request.client))
+    Some(
+        session
+            .client_addr()
+            .and_then(|a| a.as_inet().copied())
+            .unwrap_or(request.client),
+    )
 }
 
 /// Bytes of the request head, as far as they can be told from the parsed form, and of the body read so far.
@@ -170,10 +202,15 @@ pub fn request_length(session: &Session) -> u64 {
 /// Bytes of the response head, as far as they can be told from the parsed form, and of the body sent so far.
 pub fn bytes_sent(session: &Session) -> u64 {
     // "HTTP/1.1 200 OK\r\n", and the empty line.
-    let head = session.response_written().map_or(0, |sent: &ResponseHeader| 17 + 2 + fields(&sent.headers));
+    let head = session
+        .response_written()
+        .map_or(0, |sent: &ResponseHeader| 17 + 2 + fields(&sent.headers));
     (head + session.body_bytes_sent()) as u64
 }
 
 fn fields(headers: &HeaderMap) -> usize {
-    headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum()
+    headers
+        .iter()
+        .map(|(name, value)| name.as_str().len() + value.len() + 4)
+        .sum()
 }

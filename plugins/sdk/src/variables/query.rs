@@ -42,7 +42,10 @@ pub fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<Value<'a>> {
     for line in headers.get_all(header::COOKIE) {
         for pair in line.as_bytes().split(|b| *b == b';') {
             let pair = pair.trim_ascii();
-            if let Some(value) = pair.strip_prefix(name.as_bytes()).and_then(|rest| rest.strip_prefix(b"=")) {
+            if let Some(value) = pair
+                .strip_prefix(name.as_bytes())
+                .and_then(|rest| rest.strip_prefix(b"="))
+            {
                 return Some(Value::text(value));
             }
         }
@@ -78,7 +81,10 @@ mod tests {
 
     #[test]
     fn the_first_value_of_an_argument_counts_and_is_decoded() {
-        assert_eq!(argument("a=1&b=x%20y+z&b=2", "b"), Some(Value::text("x y z")));
+        assert_eq!(
+            argument("a=1&b=x%20y+z&b=2", "b"),
+            Some(Value::text("x y z"))
+        );
         assert_eq!(argument("flag&a=1", "flag"), Some(Value::Boolean(true)));
         assert_eq!(argument("a%5B%5D=1", "a[]"), Some(Value::text("1")));
         assert_eq!(argument("a=", "a"), Some(Value::text("")));

@@ -14,17 +14,24 @@ pub(super) fn answer<'a>(
     match variable {
         Variable::BalancerIp => {
             let last = request.last_try()?;
-            Some(owned(last.address.map_or_else(|| last.host.to_string(), |a| a.ip().to_string()).into_bytes()))
+            Some(owned(
+                last.address
+                    .map_or_else(|| last.host.to_string(), |a| a.ip().to_string())
+                    .into_bytes(),
+            ))
         }
         Variable::BalancerPort => Some(Value::Integer(request.last_try()?.port.into())),
         Variable::UpstreamUnresolvedHost => Some(Value::text(&*request.last_try()?.host)),
         Variable::UpstreamAddr => joined(request, |t| {
-            t.address.map_or_else(|| format!("{}:{}", t.host, t.port), |a| a.to_string())
+            t.address
+                .map_or_else(|| format!("{}:{}", t.host, t.port), |a| a.to_string())
         }),
-        Variable::UpstreamStatus => {
-            joined(request, |t| t.status.map_or_else(|| "-".to_owned(), |s| s.to_string()))
+        Variable::UpstreamStatus => joined(request, |t| {
+            t.status.map_or_else(|| "-".to_owned(), |s| s.to_string())
+        }),
+        Variable::UpstreamResponseTime | Variable::UpstreamHeaderTime => {
+            joined(request, |t| time(t.answered))
         }
-        Variable::UpstreamResponseTime | Variable::UpstreamHeaderTime => joined(request, |t| time(t.answered)),
         Variable::UpstreamConnectTime => joined(request, |t| time(t.connected)),
         Variable::UpstreamHost => request
             .rewritten
@@ -50,5 +57,8 @@ fn joined<'a>(request: &Request, of: impl Fn(&Try) -> String) -> Option<Value<'a
 }
 
 fn time(duration: Option<Duration>) -> String {
-    duration.map_or_else(|| "-".to_owned(), |d| format!("{}.{:03}", d.as_secs(), d.subsec_millis()))
+    duration.map_or_else(
+        || "-".to_owned(),
+        |d| format!("{}.{:03}", d.as_secs(), d.subsec_millis()),
+    )
 }
