@@ -62,12 +62,11 @@ impl Chain {
             }
             ex.enter(placed.slot);
             let plugin = &placed.entry.instance;
-            let step = catch_unwind(AssertUnwindSafe(|| {
-                if phase == Phases::REWRITE {
-                    plugin.rewrite(ex)
-                } else {
-                    plugin.access(ex)
-                }
+            // A reborrow that the closure takes along, so that a future may keep it.
+            let turn = &mut *ex;
+            let step = catch_unwind(AssertUnwindSafe(move || match phase {
+                Phases::REWRITE => plugin.rewrite(turn),
+                _ => plugin.access(turn),
             }));
             let flow = match step {
                 Ok(Step::Done(flow)) => flow,
