@@ -1,0 +1,70 @@
+//! Which documents depend on which: what a change reaches, and what a delete would leave dangling.
+
+use crate::model::{self, Kind, ResourceKey};
+use imbl::{OrdMap, OrdSet};
+use serde_json::Value;
+use std::{collections::BTreeSet, sync::Arc};
+
+/// Pairs (what is depended on, who depends on it), both ways.
+#[derive(Clone, Default)]
+pub(super) struct Dependents {
+    pairs: OrdSet<(ResourceKey, ResourceKey)>,
+    of: OrdMap<ResourceKey, Arc<[ResourceKey]>>,
+}
+
+impl Dependents {
+    /// Puts down what a document refers to.
+    pub(super) fn learn(&mut self, key: &ResourceKey, document: &Value) {
+        let mut needs: Vec<ResourceKey> = model::references(key.kind, document)
+            .into_iter()
+            .map(|r| ResourceKey { kind: r.kind, id: r.id })
+            .collect();
+        // A plugin's metadata belongs to every use of the plugin.
+        if let Some(Value::Object(plugins)) = document.get("plugins") {
+            needs.extend(plugins.keys().filter_map(|name| ResourceKey::new(Kind::PluginMetadata, name).ok()));
+        }
+        needs.extend(key.owner());
+        if needs.is_empty() {
+            return;
+        }
+        for needed in &needs {
+            self.pairs.insert((needed.clone(), key.clone()));
+        }
+        self.of.insert(key.clone(), needs.into());
+    }
+
+    /// Forgets what a document referred to.
+    pub(super) fn forget(&mut self, key: &ResourceKey) {
+        for needed in self.of.remove(key).iter().flat_map(|n| n.iter()) {
+            self.pairs.remove(&(needed.clone(), key.clone()));
+        }
+    }
+
+    /// The documents that name this one.
+    pub(super) fn direct(&self, key: &ResourceKey) -> Vec<ResourceKey> {
+        let mut found = Vec::new();
+        for (needed, by) in self.pairs.range((key.clone(), first())..) {
+            if needed != key {
+                break;
+            }
+            found.push(by.clone());
+        }
+        found
+    }
+
+    /// Everything that depends on `key`, over any number of steps.
+    pub(super) fn closure(&self, key: &ResourceKey, into: &mut BTreeSet<ResourceKey>) {
+        // A credential is compiled with its consumer, and a consumer with its credentials.
+        let owner = key.owner();
+        for by in self.direct(key).into_iter().chain(owner) {
+            if into.insert(by.clone()) {
+                self.closure(&by, into);
+            }
+        }
+    }
+}
+
+/// The key that sorts before all others.
+fn first() -> ResourceKey {
+    ResourceKey { kind: Kind::ALL.iter().copied().min().unwrap_or(Kind::Route), id: model::Id::least() }
+}
