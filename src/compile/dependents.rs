@@ -5,10 +5,10 @@ use imbl::{OrdMap, OrdSet};
 use serde_json::Value;
 use std::{collections::BTreeSet, sync::Arc};
 
-/// Pairs (what is depended on, who depends on it), both ways.
+/// References between documents, both ways.
 #[derive(Clone, Default)]
 pub(super) struct Dependents {
-    pairs: OrdSet<(ResourceKey, ResourceKey)>,
+    by: OrdMap<ResourceKey, OrdSet<ResourceKey>>,
     of: OrdMap<ResourceKey, Arc<[ResourceKey]>>,
 }
 
@@ -28,7 +28,7 @@ impl Dependents {
             return;
         }
         for needed in &needs {
-            self.pairs.insert((needed.clone(), key.clone()));
+            self.by.entry(needed.clone()).or_default().insert(key.clone());
         }
         self.of.insert(key.clone(), needs.into());
     }
@@ -36,20 +36,18 @@ impl Dependents {
     /// Forgets what a document referred to.
     pub(super) fn forget(&mut self, key: &ResourceKey) {
         for needed in self.of.remove(key).iter().flat_map(|n| n.iter()) {
-            self.pairs.remove(&(needed.clone(), key.clone()));
+            if let Some(by) = self.by.get_mut(needed) {
+                by.remove(key);
+                if by.is_empty() {
+                    self.by.remove(needed);
+                }
+            }
         }
     }
 
     /// The documents that name this one.
     pub(super) fn direct(&self, key: &ResourceKey) -> Vec<ResourceKey> {
-        let mut found = Vec::new();
-        for (needed, by) in self.pairs.range((key.clone(), first())..) {
-            if needed != key {
-                break;
-            }
-            found.push(by.clone());
-        }
-        found
+        self.by.get(key).into_iter().flatten().cloned().collect()
     }
 
     /// Everything that depends on `key`, over any number of steps.
@@ -62,9 +60,4 @@ impl Dependents {
             }
         }
     }
-}
-
-/// The key that sorts before all others.
-fn first() -> ResourceKey {
-    ResourceKey { kind: Kind::ALL.iter().copied().min().unwrap_or(Kind::Route), id: model::Id::least() }
 }
