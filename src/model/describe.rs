@@ -171,6 +171,18 @@ fn alternatives(
         );
         return (text, path.to_owned());
     }
+    let formats: Vec<_> = context
+        .iter()
+        .filter_map(|branch| format_at(branch, path))
+        .collect();
+    if formats.len() > 1 {
+        let got = root.pointer(path).map(shown).unwrap_or_default();
+        let text = format!(
+            "{text}: expected {got} to be a valid {}",
+            formats.join(" or ")
+        );
+        return (text, path.to_owned());
+    }
     let closest = context
         .iter()
         .filter(|branch| wrong_type_at(branch, path).is_none())
@@ -223,6 +235,16 @@ fn wrong_type_at(branch: &[ValidationError<'_>], path: &str) -> Option<String> {
     branch.iter().find_map(|error| match error.kind() {
         Violation::Type { kind } if error.instance_path().as_str() == path => {
             Some(expected_type(kind))
+        }
+        _ => None,
+    })
+}
+
+/// The format that an alternative asks for in vain.
+fn format_at<'a>(branch: &'a [ValidationError<'_>], path: &str) -> Option<&'a str> {
+    branch.iter().find_map(|error| match error.kind() {
+        Violation::Format { format } if error.instance_path().as_str() == path => {
+            Some(format.as_str())
         }
         _ => None,
     })

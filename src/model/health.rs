@@ -230,7 +230,8 @@ pub(super) fn schema() -> Value {
     schema::with(
         checks,
         json!({
-            "anyOf": [{"required": ["active"]}, {"required": ["active", "passive"]}],
+            // Not `required`: so the refusal has the words that it has in APISIX.
+            "anyOf": [{"required": ["active"]}],
             "description": "Health checks; passive ones need active ones beside them."
         }),
     )

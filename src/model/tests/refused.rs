@@ -80,7 +80,8 @@ fn routes() {
             (
                 set(route(), "/remote_addr", json!("300.0.0.1")),
                 "/remote_addr",
-                "invalid configuration: property \"remote_addr\" validation failed: object matches none",
+                "invalid configuration: property \"remote_addr\" validation failed: object matches none of \
+                 the required: expected \"300.0.0.1\" to be a valid ipv4 or ipv6",
             ),
             (
                 set(route(), "/remote_addrs", json!(["10.0.0.1", ":/8"])),
@@ -305,7 +306,7 @@ fn upstreams() {
                 set(upstream(), "/checks", json!({"passive": {}})),
                 "/checks",
                 "invalid configuration: property \"checks\" validation failed: object matches none of the \
-                 required: expected \"active\"",
+                 required: expected \"active\" (at",
             ),
             (
                 set(
