@@ -11,7 +11,8 @@ use serde::{Deserialize, Serialize};
 /// The longest key in bytes.
 const KEY_LIMIT: usize = 1024;
 
-/// The count of transactions that changed a store, over all its groups: etcd's header revision. 0 before the first.
+/// The count of transactions that changed a store, over all its groups: etcd's header revision. 0
+/// before the first.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]
@@ -32,7 +33,8 @@ impl fmt::Display for Revision {
 
 /// The name of a document below its group's prefix: `routes/1`, `consumers/jack/credentials/a`.
 ///
-/// Segments are separated by `/`, none is empty, and no character is a control character. At most 1,024 bytes.
+/// Segments are separated by `/`, none is empty, and no character is a control character. At most
+/// 1,024 bytes.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct Key(Arc<str>);
 
@@ -129,11 +131,13 @@ pub struct Entry {
     pub key: Key,
     /// JSON, as it was written: the store does not look into it.
     pub value: Bytes,
-    /// When the key came to be; an overwritten document keeps it, one that was deleted and written again does not.
+    /// When the key came to be; an overwritten document keeps it, one that was deleted and written
+    /// again does not.
     pub created: Revision,
     /// The last write.
     pub modified: Revision,
-    /// When the store will delete it, in whole milliseconds. It is there until the event says otherwise.
+    /// When the store will delete it, in whole milliseconds. It is there until the event says
+    /// otherwise.
     pub expires: Option<SystemTime>,
 }
 
@@ -184,7 +188,14 @@ mod tests {
 
     #[test]
     fn a_key_has_no_empty_segment_and_no_control_character() {
-        for bad in ["", "/routes", "routes/", "routes//1", "routes/1\n", "routes/\0"] {
+        for bad in [
+            "",
+            "/routes",
+            "routes/",
+            "routes//1",
+            "routes/1\n",
+            "routes/\0",
+        ] {
             assert!(Key::new(bad).is_err(), "{bad:?}");
         }
         assert!(Key::new(&"a".repeat(1025)).is_err());

@@ -1,4 +1,5 @@
-//! The last events of a store, and the watchers that follow them. Bounded: who falls behind is told to load again.
+//! The last events of a store, and the watchers that follow them. Bounded: who falls behind is told
+//! to load again.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -9,7 +10,8 @@ use tokio::sync::watch;
 
 use super::{Change, Event, Group, Revision, WatchError};
 
-/// How much of the past a store keeps in memory for its watchers. The newest event is kept whatever its size.
+/// How much of the past a store keeps in memory for its watchers. The newest event is kept whatever
+/// its size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HistoryLimit {
     /// Events, over all groups.
@@ -21,7 +23,10 @@ pub struct HistoryLimit {
 impl Default for HistoryLimit {
     /// 1,024 events, 8 MiB.
     fn default() -> Self {
-        Self { events: 1024, bytes: 8 << 20 }
+        Self {
+            events: 1024,
+            bytes: 8 << 20,
+        }
     }
 }
 
@@ -129,12 +134,16 @@ impl Log {
         if seen < self.floor {
             return Next::Compacted(self.floor);
         }
-        let first = self.events.partition_point(|(_, event)| event.revision <= seen);
+        let first = self
+            .events
+            .partition_point(|(_, event)| event.revision <= seen);
         self.events
             .iter()
             .skip(first)
             .find(|(of, _)| of == group)
-            .map_or(Next::Nothing(self.newest), |(_, event)| Next::Event(Arc::clone(event)))
+            .map_or(Next::Nothing(self.newest), |(_, event)| {
+                Next::Event(Arc::clone(event))
+            })
     }
 }
 
@@ -167,7 +176,10 @@ impl Watcher {
                 }
                 Next::Compacted(kept) => {
                     self.ended = true;
-                    return Some(Err(WatchError::Compacted { from: self.seen, kept }));
+                    return Some(Err(WatchError::Compacted {
+                        from: self.seen,
+                        kept,
+                    }));
                 }
                 // A quiet group moves on with the others, else their events would compact it away.
                 Next::Nothing(newest) => self.seen = self.seen.max(newest),

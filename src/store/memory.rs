@@ -1,4 +1,5 @@
-//! Documents in memory: for tests, for the standalone dialect, and beneath the file store. The embedded store without a disk.
+//! Documents in memory: for tests, for the standalone dialect, and beneath the file store. The
+//! embedded store without a disk.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::convert::Infallible;
@@ -66,7 +67,10 @@ impl Memory {
 
     /// The documents below `prefix`, such as `/apisix`.
     pub fn group(&self, prefix: &str) -> MemoryStore {
-        MemoryStore { shared: Arc::clone(&self.shared), group: prefix.into() }
+        MemoryStore {
+            shared: Arc::clone(&self.shared),
+            group: prefix.into(),
+        }
     }
 }
 
@@ -80,14 +84,20 @@ impl MemoryStore {
     /// The documents whose key starts with `prefix`.
     pub(super) fn contents(&self, prefix: &str) -> Contents {
         let state = self.shared.state.lock();
-        let entries = state.groups.get(&self.group).map_or_else(Vec::new, |documents| {
-            documents
-                .range::<str, _>((Bound::Included(prefix), Bound::Unbounded))
-                .take_while(|(key, _)| key.as_str().starts_with(prefix))
-                .map(|(_, entry)| entry.clone())
-                .collect()
-        });
-        Contents { revision: state.head, entries }
+        let entries = state
+            .groups
+            .get(&self.group)
+            .map_or_else(Vec::new, |documents| {
+                documents
+                    .range::<str, _>((Bound::Included(prefix), Bound::Unbounded))
+                    .take_while(|(key, _)| key.as_str().starts_with(prefix))
+                    .map(|(_, entry)| entry.clone())
+                    .collect()
+            });
+        Contents {
+            revision: state.head,
+            entries,
+        }
     }
 
     /// What [`Store::commit`] does, without waiting. A time to live needs a runtime around it.
@@ -95,22 +105,29 @@ impl MemoryStore {
         transaction.check()?;
         let mut state = self.shared.state.lock();
         let head = state.head;
-        let mut documents = InGroup { state: &mut state, group: &self.group };
-        let (committed, event) =
-            match apply(&mut documents, transaction, head, SystemTime::now()) {
-                Ok(done) => done,
-                Err(Stopped::Refused(error)) => return Err(error),
-                Err(Stopped::Failed(never)) => match never {},
-            };
+        let mut documents = InGroup {
+            state: &mut state,
+            group: &self.group,
+        };
+        let (committed, event) = match apply(&mut documents, transaction, head, SystemTime::now()) {
+            Ok(done) => done,
+            Err(Stopped::Refused(error)) => return Err(error),
+            Err(Stopped::Failed(never)) => match never {},
+        };
         if let Some(event) = event {
             state.head = event.revision;
             // Under the lock: the history's order is the order of revisions.
-            self.shared.history.push([(Group::clone(&self.group), event)]);
+            self.shared
+                .history
+                .push([(Group::clone(&self.group), event)]);
         }
         if !state.expiries.is_empty() {
             if !state.reaping {
                 state.reaping = true;
-                tokio::spawn(reap(Arc::downgrade(&self.shared), Arc::clone(&self.shared.expiry)));
+                tokio::spawn(reap(
+                    Arc::downgrade(&self.shared),
+                    Arc::clone(&self.shared.expiry),
+                ));
             }
             self.shared.expiry.notify_one();
         }
@@ -126,7 +143,11 @@ impl Store for MemoryStore {
 
     async fn get(&self, key: &Key) -> Result<Option<Entry>, StoreError> {
         let state = self.shared.state.lock();
-        Ok(state.groups.get(&self.group).and_then(|documents| documents.get(key)).cloned())
+        Ok(state
+            .groups
+            .get(&self.group)
+            .and_then(|documents| documents.get(key))
+            .cloned())
     }
 
     async fn revision(&self) -> Result<Revision, StoreError> {
@@ -170,7 +191,11 @@ impl Documents for InGroup<'_> {
     type Error = Infallible;
 
     fn stamp(&self, key: &Key) -> Result<Option<Stamp>, Infallible> {
-        let entry = self.state.groups.get(self.group).and_then(|documents| documents.get(key));
+        let entry = self
+            .state
+            .groups
+            .get(self.group)
+            .and_then(|documents| documents.get(key));
         Ok(entry.map(|entry| Stamp {
             created: entry.created,
             modified: entry.modified,
@@ -180,19 +205,29 @@ impl Documents for InGroup<'_> {
 
     fn put(&mut self, entry: &Entry, old: Option<Stamp>) -> Result<(), Infallible> {
         if let Some(at) = old.and_then(|old| old.expires) {
-            self.state.expiries.remove(&(at, Group::clone(self.group), entry.key.clone()));
+            self.state
+                .expiries
+                .remove(&(at, Group::clone(self.group), entry.key.clone()));
         }
         if let Some(at) = entry.expires {
-            self.state.expiries.insert((at, Group::clone(self.group), entry.key.clone()));
+            self.state
+                .expiries
+                .insert((at, Group::clone(self.group), entry.key.clone()));
         }
-        let documents = self.state.groups.entry(Group::clone(self.group)).or_default();
+        let documents = self
+            .state
+            .groups
+            .entry(Group::clone(self.group))
+            .or_default();
         documents.insert(entry.key.clone(), entry.clone());
         Ok(())
     }
 
     fn delete(&mut self, key: &Key, old: Stamp) -> Result<(), Infallible> {
         if let Some(at) = old.expires {
-            self.state.expiries.remove(&(at, Group::clone(self.group), key.clone()));
+            self.state
+                .expiries
+                .remove(&(at, Group::clone(self.group), key.clone()));
         }
         if let Some(documents) = self.state.groups.get_mut(self.group) {
             documents.remove(key);
@@ -206,7 +241,9 @@ impl State {
     fn expire(&mut self, now: SystemTime) -> Vec<(Group, Event)> {
         let mut due: BTreeMap<Group, Vec<Change>> = BTreeMap::new();
         while self.expiries.first().is_some_and(|(at, _, _)| *at <= now) {
-            let Some((_, group, key)) = self.expiries.pop_first() else { break };
+            let Some((_, group, key)) = self.expiries.pop_first() else {
+                break;
+            };
             if let Some(documents) = self.groups.get_mut(&group) {
                 documents.remove(&key);
             }
@@ -215,7 +252,13 @@ impl State {
         let mut events = Vec::with_capacity(due.len());
         for (group, changes) in due {
             self.head = self.head.next();
-            events.push((group, Event { revision: self.head, changes }));
+            events.push((
+                group,
+                Event {
+                    revision: self.head,
+                    changes,
+                },
+            ));
         }
         events
     }
@@ -225,7 +268,9 @@ impl State {
 async fn reap(shared: Weak<Shared>, changed: Arc<Notify>) {
     loop {
         let wait = {
-            let Some(shared) = shared.upgrade() else { return };
+            let Some(shared) = shared.upgrade() else {
+                return;
+            };
             let mut state = shared.state.lock();
             let now = SystemTime::now();
             let events = state.expire(now);

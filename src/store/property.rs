@@ -1,4 +1,5 @@
-//! Random transactions against a model that is a plain map: contents, revisions, conflicts and events must agree.
+//! Random transactions against a model that is a plain map: contents, revisions, conflicts and
+//! events must agree.
 
 #![allow(clippy::unwrap_used)]
 
@@ -37,7 +38,14 @@ struct Wanted {
 fn wanted() -> impl Strategy<Value = Wanted> {
     let id = 0_u8..6;
     let step = (id.clone(), any::<u8>(), any::<bool>()).prop_map(|(id, value, put)| {
-        (id, if put { Step::Put(id, value) } else { Step::Delete(id) })
+        (
+            id,
+            if put {
+                Step::Put(id, value)
+            } else {
+                Step::Delete(id)
+            },
+        )
     });
     let wish = prop_oneof![
         id.clone().prop_map(Wish::Absent),
@@ -167,7 +175,13 @@ async fn agree(script: Vec<Wanted>, mut reopen: impl FnMut(bool) -> [Arc<dyn Sto
         }
         let contents = stores[group].load().await.unwrap();
         let documents: Vec<Entry> = model.groups[group].values().cloned().collect();
-        assert_eq!(contents, Contents { revision: Revision(model.revision), entries: documents });
+        assert_eq!(
+            contents,
+            Contents {
+                revision: Revision(model.revision),
+                entries: documents
+            }
+        );
     }
     for (store, events) in stores.iter().zip(&model.events) {
         let mut watch = store.watch(watched_from);
@@ -179,7 +193,10 @@ async fn agree(script: Vec<Wanted>, mut reopen: impl FnMut(bool) -> [Arc<dyn Sto
 }
 
 fn runtime() -> tokio::runtime::Runtime {
-    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap()
 }
 
 proptest! {

@@ -1,4 +1,5 @@
-//! Documents on their way out of a store, in portions, so that a start with very many does not hold them twice.
+//! Documents on their way out of a store, in portions, so that a start with very many does not hold
+//! them twice.
 
 use futures::stream::{self, BoxStream, StreamExt};
 
@@ -8,7 +9,8 @@ use super::{Contents, Entry, Revision, StoreError};
 pub struct Reading {
     /// The newest revision of the store when the reading began: watch from here.
     pub revision: Revision,
-    /// Some hundred documents at a time. Drop it to stop early. A database keeps a read transaction open meanwhile.
+    /// Some hundred documents at a time. Drop it to stop early. A database keeps a read transaction
+    /// open meanwhile.
     pub portions: BoxStream<'static, Result<Vec<Entry>, StoreError>>,
 }
 
@@ -30,6 +32,9 @@ impl Reading {
         while let Some(portion) = self.portions.next().await {
             entries.extend(portion?);
         }
-        Ok(Contents { revision: self.revision, entries })
+        Ok(Contents {
+            revision: self.revision,
+            entries,
+        })
     }
 }

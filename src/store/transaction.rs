@@ -1,4 +1,5 @@
-//! What a transaction asks for, and the one place where its meaning is written: every store applies it through `apply`.
+//! What a transaction asks for, and the one place where its meaning is written: every store applies
+//! it through `apply`.
 
 use std::collections::{BTreeMap, HashSet};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -39,8 +40,8 @@ pub enum Write {
         key: Key,
         /// JSON.
         value: Bytes,
-        /// Deletes the document after this time: more than 0, at most a hundred years. `None` keeps it, also when what
-        /// it overwrites had a time to live.
+        /// Deletes the document after this time: more than 0, at most a hundred years. `None` keeps
+        /// it, also when what it overwrites had a time to live.
         ttl: Option<Duration>,
     },
     /// Deletes; nothing happens when there is none.
@@ -98,12 +99,19 @@ pub enum CommitError {
 impl Transaction {
     /// Writes without expectations.
     pub fn of(writes: Vec<Write>) -> Self {
-        Self { expect: Vec::new(), writes }
+        Self {
+            expect: Vec::new(),
+            writes,
+        }
     }
 
     /// One document, created or overwritten.
     pub fn put(key: Key, value: impl Into<Bytes>) -> Self {
-        Self::of(vec![Write::Put { key, value: value.into(), ttl: None }])
+        Self::of(vec![Write::Put {
+            key,
+            value: value.into(),
+            ttl: None,
+        }])
     }
 
     /// One document, deleted.
@@ -118,21 +126,27 @@ impl Transaction {
         self
     }
 
-    /// The writes that turn `current` into `wanted`: documents with equal bytes are left alone. Of a key that occurs
-    /// twice in `wanted` the last one counts.
+    /// The writes that turn `current` into `wanted`: documents with equal bytes are left alone. Of
+    /// a key that occurs twice in `wanted` the last one counts.
     pub fn difference(current: &[Entry], wanted: impl IntoIterator<Item = (Key, Bytes)>) -> Self {
         let mut wanted: BTreeMap<Key, Bytes> = wanted.into_iter().collect();
         let mut writes = Vec::new();
         for entry in current {
             match wanted.get(&entry.key) {
-                None => writes.push(Write::Delete { key: entry.key.clone() }),
+                None => writes.push(Write::Delete {
+                    key: entry.key.clone(),
+                }),
                 Some(value) if *value == entry.value && entry.expires.is_none() => {
                     wanted.remove(&entry.key);
                 }
                 Some(_) => {}
             }
         }
-        let puts = wanted.into_iter().map(|(key, value)| Write::Put { key, value, ttl: None });
+        let puts = wanted.into_iter().map(|(key, value)| Write::Put {
+            key,
+            value,
+            ttl: None,
+        });
         writes.extend(puts);
         Self::of(writes)
     }
@@ -142,9 +156,16 @@ impl Transaction {
         let mut keys = HashSet::with_capacity(self.writes.len());
         for write in &self.writes {
             if !keys.insert(write.key()) {
-                return Err(CommitError::Invalid(format!("{} is written twice", write.key())));
+                return Err(CommitError::Invalid(format!(
+                    "{} is written twice",
+                    write.key()
+                )));
             }
-            if let Write::Put { key, ttl: Some(ttl), .. } = write
+            if let Write::Put {
+                key,
+                ttl: Some(ttl),
+                ..
+            } = write
                 && (ttl.as_millis() == 0 || *ttl > TTL_LIMIT)
             {
                 return Err(CommitError::Invalid(format!(
@@ -200,11 +221,18 @@ pub(super) fn apply<D: Documents>(
             Expect::Modified(revision) => found == Some(*revision),
         };
         if !holds {
-            return Err(Stopped::Refused(CommitError::Conflict { key: key.clone(), found }));
+            return Err(Stopped::Refused(CommitError::Conflict {
+                key: key.clone(),
+                found,
+            }));
         }
     }
     let revision = head.next();
-    let mut committed = Committed { revision, created: Vec::new(), deleted: Vec::new() };
+    let mut committed = Committed {
+        revision,
+        created: Vec::new(),
+        deleted: Vec::new(),
+    };
     let mut changes = Vec::with_capacity(transaction.writes.len());
     for write in &transaction.writes {
         let old = documents.stamp(write.key())?;
@@ -265,12 +293,23 @@ mod tests {
     fn a_transaction_that_writes_a_key_twice_or_for_no_time_is_refused() {
         let twice = Transaction::of(vec![
             Write::Delete { key: key("a") },
-            Write::Put { key: key("a"), value: Bytes::new(), ttl: None },
+            Write::Put {
+                key: key("a"),
+                value: Bytes::new(),
+                ttl: None,
+            },
         ]);
         assert!(matches!(twice.check(), Err(CommitError::Invalid(_))));
         for ttl in [Duration::ZERO, Duration::MAX] {
-            let write = Write::Put { key: key("a"), value: Bytes::new(), ttl: Some(ttl) };
-            assert!(matches!(Transaction::of(vec![write]).check(), Err(CommitError::Invalid(_))));
+            let write = Write::Put {
+                key: key("a"),
+                value: Bytes::new(),
+                ttl: Some(ttl),
+            };
+            assert!(matches!(
+                Transaction::of(vec![write]).check(),
+                Err(CommitError::Invalid(_))
+            ));
         }
     }
 
@@ -293,7 +332,11 @@ mod tests {
             .collect();
         assert_eq!(
             touched,
-            [("a".to_owned(), false), ("c".to_owned(), true), ("d".to_owned(), true)]
+            [
+                ("a".to_owned(), false),
+                ("c".to_owned(), true),
+                ("d".to_owned(), true)
+            ]
         );
     }
 }

@@ -1,4 +1,5 @@
-//! The database file: created in one step, locked against other processes, opened again after the disk has failed.
+//! The database file: created in one step, locked against other processes, opened again after the
+//! disk has failed.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io;
@@ -39,8 +40,10 @@ pub(super) struct Disk {
 
 impl Disk {
     pub(super) fn open(directory: &Path, opener: Opener) -> Result<Self, OpenError> {
-        let failed =
-            |path: &Path| { let path = path.to_owned(); move |error| OpenError::Io { path, error } };
+        let failed = |path: &Path| {
+            let path = path.to_owned();
+            move |error| OpenError::Io { path, error }
+        };
         DirBuilder::new()
             .recursive(true)
             .mode(0o700)
@@ -58,9 +61,14 @@ impl Disk {
             trouble: watch::Sender::new(None),
             _lock: lock,
         };
-        let database = disk.database_again().map_err(|error| disk.open_error(error))?;
+        let database = disk
+            .database_again()
+            .map_err(|error| disk.open_error(error))?;
         if let Err(why) = tables::recognise(&database).map_err(|error| disk.open_error(error))? {
-            return Err(OpenError::Format { path: disk.path, why });
+            return Err(OpenError::Format {
+                path: disk.path,
+                why,
+            });
         }
         Ok(disk)
     }
@@ -81,7 +89,11 @@ impl Disk {
         work: impl FnOnce(&ReadTransaction) -> Result<T, redb::Error>,
     ) -> Result<T, StoreError> {
         let Some(database) = self.database.read().clone() else {
-            let why = self.trouble.borrow().as_ref().map(|trouble| trouble.what.clone());
+            let why = self
+                .trouble
+                .borrow()
+                .as_ref()
+                .map(|trouble| trouble.what.clone());
             return Err(StoreError::Unavailable(why.unwrap_or_default()));
         };
         guarded(|| work(&database.begin_read()?))
@@ -101,13 +113,21 @@ impl Disk {
     /// Closes the database, since redb does not write again after an error.
     pub(super) fn failed(&self, error: &redb::Error) {
         *self.database.write() = None;
+        if matches!(error, redb::Error::DatabaseAlreadyOpen) {
+            // A reading that began before still holds it; what went wrong first is the news.
+            return;
+        }
         let what = format!("{}: {error}", self.path.display());
         self.trouble.send_if_modified(|trouble| {
             if trouble.as_ref().is_some_and(|trouble| trouble.what == what) {
                 return false;
             }
             log::error!("the embedded store failed: {what}");
-            *trouble = Some(Trouble { what, at: None, since: SystemTime::now() });
+            *trouble = Some(Trouble {
+                what,
+                at: None,
+                since: SystemTime::now(),
+            });
             true
         });
     }
@@ -126,7 +146,10 @@ impl Disk {
     pub(super) fn open_error(&self, error: redb::Error) -> OpenError {
         let path = self.path.clone();
         let damaged = |error: &io::Error| {
-            matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof)
+            matches!(
+                error.kind(),
+                io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof
+            )
         };
         match error {
             redb::Error::DatabaseAlreadyOpen => OpenError::InUse(path),
@@ -135,13 +158,19 @@ impl Disk {
                 why: format!("it has file format {version}, which needs an older version"),
             },
             redb::Error::Io(error) if !damaged(&error) => OpenError::Io { path, error },
-            error => OpenError::Corrupt { path, why: error.to_string() },
+            error => OpenError::Corrupt {
+                path,
+                why: error.to_string(),
+            },
         }
     }
 }
 
 fn lock(lock: &Path, database: &Path) -> Result<File, OpenError> {
-    let failed = |error| OpenError::Io { path: lock.to_owned(), error };
+    let failed = |error| OpenError::Io {
+        path: lock.to_owned(),
+        error,
+    };
     let file = OpenOptions::new()
         .create(true)
         .truncate(false)
@@ -156,11 +185,14 @@ fn lock(lock: &Path, database: &Path) -> Result<File, OpenError> {
     }
 }
 
-/// Makes an empty database under another name and renames it: a crash leaves either none or a whole one, so that an empty
-/// or broken file can always be taken for damage.
+/// Makes an empty database under another name and renames it: a crash leaves either none or a whole
+/// one, so that an empty or broken file can always be taken for damage.
 fn create(directory: &Path, path: &Path) -> Result<(), OpenError> {
     let unfinished = directory.join(UNFINISHED);
-    let failed = |error| OpenError::Io { path: unfinished.clone(), error };
+    let failed = |error| OpenError::Io {
+        path: unfinished.clone(),
+        error,
+    };
     match fs::remove_file(&unfinished) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
         _ => {}
@@ -175,7 +207,9 @@ fn create(directory: &Path, path: &Path) -> Result<(), OpenError> {
     let made = guarded(|| tables::create(&Builder::new().create_file(file)?));
     made.map_err(|error| failed(io::Error::other(error.to_string())))?;
     fs::rename(&unfinished, path).map_err(failed)?;
-    File::open(directory).and_then(|directory| directory.sync_all()).map_err(failed)
+    File::open(directory)
+        .and_then(|directory| directory.sync_all())
+        .map_err(failed)
 }
 
 /// redb panics on some damaged files; a damaged file must not take the gateway down.

@@ -1,5 +1,5 @@
-//! Documents in one redb file, `<data_dir>/crossway.redb`: durable when acknowledged, several gateway groups in one file,
-//! one process at a time.
+//! Documents in one redb file, `<data_dir>/crossway.redb`: durable when acknowledged, several
+//! gateway groups in one file, one process at a time.
 
 mod disk;
 mod tables;
@@ -39,7 +39,10 @@ pub struct EmbeddedOptions {
 impl Default for EmbeddedOptions {
     /// A cache of 4 MiB.
     fn default() -> Self {
-        Self { cache_bytes: 4 << 20, history: HistoryLimit::default() }
+        Self {
+            cache_bytes: 4 << 20,
+            history: HistoryLimit::default(),
+        }
     }
 }
 
@@ -103,8 +106,9 @@ impl Drop for Core {
 }
 
 impl Embedded {
-    /// Opens the database in `directory`, creating both if need be (the directory with mode 0700). Documents that expired
-    /// meanwhile are deleted first. Blocks on the disk: call it at start, or from `spawn_blocking`.
+    /// Opens the database in `directory`, creating both if need be (the directory with mode 0700).
+    /// Documents that expired meanwhile are deleted first. Blocks on the disk: call it at start, or
+    /// from `spawn_blocking`.
     ///
     /// # Errors
     /// [`OpenError`]
@@ -120,14 +124,28 @@ impl Embedded {
         let disk = Arc::new(Disk::open(directory, opener)?);
         let head = disk.head().map_err(|error| disk.open_error(error))?;
         let history = Arc::new(History::new(head, options.history));
-        let writer = Writer::start(Arc::clone(&disk), Arc::clone(&history), head)
-            .map_err(|error| OpenError::Io { path: directory.to_owned(), error })?;
-        Ok(Self { core: Arc::new(Core { disk, history, writer }) })
+        let writer =
+            Writer::start(Arc::clone(&disk), Arc::clone(&history), head).map_err(|error| {
+                OpenError::Io {
+                    path: directory.to_owned(),
+                    error,
+                }
+            })?;
+        Ok(Self {
+            core: Arc::new(Core {
+                disk,
+                history,
+                writer,
+            }),
+        })
     }
 
     /// The documents below `prefix`, such as `/apisix`.
     pub fn group(&self, prefix: &str) -> EmbeddedStore {
-        EmbeddedStore { core: Arc::clone(&self.core), group: prefix.into() }
+        EmbeddedStore {
+            core: Arc::clone(&self.core),
+            group: prefix.into(),
+        }
     }
 }
 
@@ -138,7 +156,7 @@ impl Store for EmbeddedStore {
         let (group, prefix) = (Group::clone(&self.group), prefix.to_owned());
         let (begun, head) = oneshot::channel();
         let (sender, receiver) = mpsc::channel(2);
-        tokio::task::spawn_blocking(move || scan(&disk, &group, &prefix, begun, &sender));
+        tokio::task::spawn_blocking(move || scan(disk, &group, &prefix, begun, &sender));
         let revision = head.await.map_err(|_| stopped())??;
         let portions = stream::unfold(Some(receiver), |receiver| async move {
             let mut receiver = receiver?;
@@ -150,7 +168,10 @@ impl Store for EmbeddedStore {
                 None => Some((Err(stopped()), None)),
             }
         });
-        Ok(Reading { revision, portions: portions.boxed() })
+        Ok(Reading {
+            revision,
+            portions: portions.boxed(),
+        })
     }
 
     async fn get(&self, key: &Key) -> Result<Option<Entry>, StoreError> {
@@ -166,7 +187,10 @@ impl Store for EmbeddedStore {
 
     async fn commit(&self, transaction: Transaction) -> Result<Committed, CommitError> {
         transaction.check()?;
-        self.core.writer.commit(Group::clone(&self.group), transaction).await
+        self.core
+            .writer
+            .commit(Group::clone(&self.group), transaction)
+            .await
     }
 
     fn watch(&self, from: Revision) -> BoxStream<'static, Result<Event, WatchError>> {
@@ -192,9 +216,10 @@ enum Portion {
     End,
 }
 
-/// Sends the revision, then all documents in one read transaction, then the end mark; stops early when nobody listens.
+/// Sends the revision, then all documents in one read transaction, then the end mark; stops early
+/// when nobody listens.
 fn scan(
-    disk: &Disk,
+    disk: Arc<Disk>,
     group: &str,
     prefix: &str,
     begun: oneshot::Sender<Result<Revision, StoreError>>,
@@ -213,7 +238,9 @@ fn scan(
             portions.blocking_send(Portion::Entries(entries)).is_ok()
         })
     });
-    // The transaction is closed by now. A listener that has gone is no error.
+    // Who has seen the end may close the store and open it again.
+    drop(disk);
+    // A listener that has gone is no error.
     match (done, begun) {
         (Ok(()), _) => drop(portions.blocking_send(Portion::End)),
         (Err(error), Some(begun)) => drop(begun.send(Err(error))),
@@ -224,7 +251,9 @@ fn scan(
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
 ) -> Result<T, StoreError> {
-    tokio::task::spawn_blocking(work).await.unwrap_or_else(|_| Err(stopped()))
+    tokio::task::spawn_blocking(work)
+        .await
+        .unwrap_or_else(|_| Err(stopped()))
 }
 
 fn stopped() -> StoreError {

@@ -1,4 +1,5 @@
-//! The layout of the database file and the queries on it. Groups are a part of each key, so they cannot see one another.
+//! The layout of the database file and the queries on it. Groups are a part of each key, so they
+//! cannot see one another.
 
 use std::time::SystemTime;
 
@@ -44,19 +45,27 @@ pub(super) fn recognise(database: &Database) -> Result<Result<(), String>, redb:
     if !read.list_tables()?.any(|table| table.name() == META.name()) {
         return Ok(Err("it is the database of another program".to_owned()));
     }
-    let format = read.open_table(META)?.get("format")?.map(|format| format.value());
+    let format = read
+        .open_table(META)?
+        .get("format")?
+        .map(|format| format.value());
     Ok(match format {
         Some(FORMAT) => Ok(()),
-        Some(other) => Err(format!("it has layout {other}, this version reads {FORMAT}")),
+        Some(other) => Err(format!(
+            "it has layout {other}, this version reads {FORMAT}"
+        )),
         None => Err("it does not say which layout it has".to_owned()),
     })
 }
 
 pub(super) fn head(read: &ReadTransaction) -> Result<Revision, redb::Error> {
-    let revision = read.open_table(META)?.get("revision")?.map(|revision| revision.value());
-    revision.map(Revision).ok_or_else(|| {
-        redb::Error::Corrupted("it does not say which revision it has".to_owned())
-    })
+    let revision = read
+        .open_table(META)?
+        .get("revision")?
+        .map(|revision| revision.value());
+    revision
+        .map(Revision)
+        .ok_or_else(|| redb::Error::Corrupted("it does not say which revision it has".to_owned()))
 }
 
 pub(super) fn entry(
@@ -147,7 +156,11 @@ impl<'txn> Tables<'txn> {
         mut head: Revision,
     ) -> Result<Vec<(Group, Event)>, redb::Error> {
         let mut due: Vec<(Group, Key, u64)> = Vec::new();
-        for row in self.expiries.range(..=(to_millis(now), LAST, LAST))?.take(EXPIRED_AT_ONCE) {
+        for row in self
+            .expiries
+            .range(..=(to_millis(now), LAST, LAST))?
+            .take(EXPIRED_AT_ONCE)
+        {
             let (row, _) = row?;
             let (at, group, key) = row.value();
             due.push((group.into(), Key::stored(key), at));
@@ -163,7 +176,13 @@ impl<'txn> Tables<'txn> {
             }
             if let Some((group, _, _)) = of_group.first() {
                 head = head.next();
-                events.push((Group::clone(group), Event { revision: head, changes }));
+                events.push((
+                    Group::clone(group),
+                    Event {
+                        revision: head,
+                        changes,
+                    },
+                ));
             }
         }
         Ok(events)
@@ -182,7 +201,9 @@ pub(super) struct InGroup<'a, 'txn> {
 impl InGroup<'_, '_> {
     fn forget_expiry(&mut self, key: &Key, old: Option<Stamp>) -> Result<(), redb::Error> {
         if let Some(at) = old.and_then(|old| old.expires) {
-            self.tables.expiries.remove((to_millis(at), self.group, key.as_str()))?;
+            self.tables
+                .expiries
+                .remove((to_millis(at), self.group, key.as_str()))?;
         }
         Ok(())
     }

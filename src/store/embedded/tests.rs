@@ -1,4 +1,5 @@
-//! What only a database on a disk can get wrong: restarts, other processes, damage, a full disk, fsyncs.
+//! What only a database on a disk can get wrong: restarts, other processes, damage, a full disk,
+//! fsyncs.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -34,18 +35,27 @@ async fn documents_and_revisions_survive_a_restart() {
     let store = open(&directory).unwrap().group("/apisix");
     store.commit(put("routes/1")).await.unwrap();
     store.commit(put("routes/2")).await.unwrap();
-    store.commit(Transaction::delete(key("routes/1"))).await.unwrap();
+    store
+        .commit(Transaction::delete(key("routes/1")))
+        .await
+        .unwrap();
     let before = store.load().await.unwrap();
     drop(store);
 
     let store = open(&directory).unwrap().group("/apisix");
     assert_eq!(store.load().await.unwrap(), before);
     let mut old = store.watch(Revision(2));
-    let compacted = WatchError::Compacted { from: Revision(2), kept: Revision(3) };
+    let compacted = WatchError::Compacted {
+        from: Revision(2),
+        kept: Revision(3),
+    };
     assert_eq!(old.next().await, Some(Err(compacted)));
     let mut events = store.watch(before.revision);
     let conditional = put("routes/2").expecting(key("routes/2"), Expect::Modified(Revision(2)));
-    assert_eq!(store.commit(conditional).await.unwrap().revision, Revision(4));
+    assert_eq!(
+        store.commit(conditional).await.unwrap().revision,
+        Revision(4)
+    );
     assert_eq!(events.next().await.unwrap().unwrap().revision, Revision(4));
 }
 
@@ -55,22 +65,45 @@ async fn a_time_to_live_goes_on_over_a_restart() {
     let store = open(&directory).unwrap().group("/apisix");
     let put_for = |name: &str, ttl| {
         let ttl = Some(Duration::from_millis(ttl));
-        Transaction::of(vec![Write::Put { key: key(name), value: Bytes::new(), ttl }])
+        Transaction::of(vec![Write::Put {
+            key: key(name),
+            value: Bytes::new(),
+            ttl,
+        }])
     };
     store.commit(put_for("routes/over", 1)).await.unwrap();
-    store.commit(put_for("routes/soon", 2000)).await.unwrap();
-    let expires = store.get(&key("routes/soon")).await.unwrap().unwrap().expires;
+    store.commit(put_for("routes/soon", 3000)).await.unwrap();
+    let expires = store
+        .get(&key("routes/soon"))
+        .await
+        .unwrap()
+        .unwrap()
+        .expires;
     drop(store);
 
     let store = open(&directory).unwrap().group("/apisix");
     let contents = store.load().await.unwrap();
-    assert_eq!(contents.entries.len(), 1, "what was over is gone before anybody reads");
+    assert_eq!(
+        contents.entries.len(),
+        1,
+        "what was over is gone before anybody reads"
+    );
     assert_eq!(contents.entries[0].expires, expires);
     assert_eq!(contents.revision, Revision(3));
     let mut events = store.watch(contents.revision);
-    let event = tokio::time::timeout(Duration::from_secs(20), events.next()).await.unwrap();
-    let changes = vec![Change::Delete { key: key("routes/soon") }];
-    assert_eq!(event, Some(Ok(Event { revision: Revision(4), changes })));
+    let event = tokio::time::timeout(Duration::from_secs(20), events.next())
+        .await
+        .unwrap();
+    let changes = vec![Change::Delete {
+        key: key("routes/soon"),
+    }];
+    assert_eq!(
+        event,
+        Some(Ok(Event {
+            revision: Revision(4),
+            changes
+        }))
+    );
 }
 
 #[tokio::test]
@@ -79,8 +112,15 @@ async fn a_second_opening_is_refused_and_a_later_one_is_not() {
     let first = open(&directory).unwrap();
     let error = open(&directory).err().unwrap();
     assert!(matches!(error, OpenError::InUse(_)), "{error}");
-    assert!(error.to_string().contains("in use by another process"), "{error}");
-    first.group("/apisix").commit(put("routes/1")).await.unwrap();
+    assert!(
+        error.to_string().contains("in use by another process"),
+        "{error}"
+    );
+    first
+        .group("/apisix")
+        .commit(put("routes/1"))
+        .await
+        .unwrap();
     drop(first);
     open(&directory).unwrap();
 }
@@ -123,10 +163,19 @@ async fn a_damaged_file_is_refused_and_left_as_it_is() {
     ];
     for (damage, bytes) in damages {
         fs::write(&path, &bytes).unwrap();
-        let error = open(&directory).err().unwrap_or_else(|| panic!("{damage} was accepted"));
-        assert!(matches!(error, OpenError::Corrupt { .. }), "{damage}: {error:?}");
+        let error = open(&directory)
+            .err()
+            .unwrap_or_else(|| panic!("{damage} was accepted"));
+        assert!(
+            matches!(error, OpenError::Corrupt { .. }),
+            "{damage}: {error:?}"
+        );
         assert!(error.to_string().contains("crossway.redb"), "{error}");
-        assert_eq!(fs::read(&path).unwrap(), bytes, "{damage}: the file was changed");
+        assert_eq!(
+            fs::read(&path).unwrap(),
+            bytes,
+            "{damage}: the file was changed"
+        );
     }
     fs::write(&path, &good).unwrap();
     let store = open(&directory).unwrap().group("/apisix");
@@ -150,7 +199,11 @@ fn the_database_of_another_program_is_refused() {
 #[test]
 fn an_unfinished_creation_is_done_again() {
     let directory = TempDir::new().unwrap();
-    fs::write(directory.path().join("crossway.redb.new"), b"half a database").unwrap();
+    fs::write(
+        directory.path().join("crossway.redb.new"),
+        b"half a database",
+    )
+    .unwrap();
     open(&directory).unwrap();
 }
 
@@ -205,7 +258,11 @@ struct FlakyDisk {
 impl FlakyDisk {
     fn new() -> Self {
         let directory = TempDir::new().unwrap();
-        Self { directory, full: Arc::default(), syncs: Arc::default() }
+        Self {
+            directory,
+            full: Arc::default(),
+            syncs: Arc::default(),
+        }
     }
 
     fn open(&self) -> EmbeddedStore {
@@ -237,7 +294,10 @@ async fn a_full_disk_refuses_writes_and_loses_none_and_works_again_when_it_is_no
         let error = store.commit(put("routes/2")).await.unwrap_err();
         assert!(matches!(error, CommitError::Unavailable(_)), "{error:?}");
     }
-    let told = trouble.borrow_and_update().clone().expect("the trouble is told");
+    let told = trouble
+        .borrow_and_update()
+        .clone()
+        .expect("the trouble is told");
     assert!(told.what.contains("crossway.redb"), "{}", told.what);
 
     disk.full.store(false, Ordering::SeqCst);
@@ -248,9 +308,16 @@ async fn a_full_disk_refuses_writes_and_loses_none_and_works_again_when_it_is_no
         .unwrap();
     let committed = store.commit(put("routes/3")).await.unwrap();
     let contents = store.load().await.unwrap();
-    let names: Vec<_> = contents.entries.iter().map(|entry| entry.key.as_str()).collect();
+    let names: Vec<_> = contents
+        .entries
+        .iter()
+        .map(|entry| entry.key.as_str())
+        .collect();
     assert_eq!(names, ["routes/1", "routes/3"]);
-    assert_eq!(events.next().await.unwrap().unwrap().revision, committed.revision);
+    assert_eq!(
+        events.next().await.unwrap().unwrap().revision,
+        committed.revision
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -263,10 +330,15 @@ async fn commits_that_wait_share_their_fsyncs() {
     let one = disk.syncs.load(Ordering::SeqCst) - before;
     assert!(one > 0, "a commit without an fsync");
 
-    
     let commits = (0..64).map(|n| {
         let store = store.clone();
-        async move { store.commit(put(&format!("routes/{n}"))).await.unwrap().revision }
+        async move {
+            store
+                .commit(put(&format!("routes/{n}")))
+                .await
+                .unwrap()
+                .revision
+        }
     });
     let before = disk.syncs.load(Ordering::SeqCst);
     let mut revisions = futures::future::join_all(commits).await;

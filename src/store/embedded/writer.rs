@@ -1,5 +1,6 @@
-//! The one thread that writes: it takes all transactions that wait, applies them one by one, and makes them durable with a
-//! single fsync before any of them is answered. It also deletes what expires.
+//! The one thread that writes: it takes all transactions that wait, applies them one by one, and
+//! makes them durable with a single fsync before any of them is answered. It also deletes what
+//! expires.
 
 use std::io;
 use std::sync::Arc;
@@ -42,13 +43,22 @@ impl Writer {
         head: Revision,
     ) -> io::Result<Self> {
         let (jobs, waiting) = sync_channel(WAITING);
-        let mut desk = Desk { disk, history, head, next_expiry: None, broken: false };
+        let mut desk = Desk {
+            disk,
+            history,
+            head,
+            next_expiry: None,
+            broken: false,
+        };
         // Before anybody reads: what expired while nothing ran is gone.
         desk.settle();
         let thread = thread::Builder::new()
             .name("crossway-store".to_owned())
             .spawn(move || desk.run(&waiting))?;
-        Ok(Self { jobs: Some(jobs), thread: Some(thread) })
+        Ok(Self {
+            jobs: Some(jobs),
+            thread: Some(thread),
+        })
     }
 
     pub(super) async fn commit(
@@ -58,12 +68,21 @@ impl Writer {
     ) -> Result<Committed, CommitError> {
         let unavailable = |why: &str| CommitError::Unavailable(why.to_owned());
         let (answer, answered) = oneshot::channel();
-        let Some(jobs) = &self.jobs else { return Err(unavailable("it is closed")) };
-        jobs.try_send(Job { group, transaction, answer }).map_err(|error| match error {
+        let Some(jobs) = &self.jobs else {
+            return Err(unavailable("it is closed"));
+        };
+        jobs.try_send(Job {
+            group,
+            transaction,
+            answer,
+        })
+        .map_err(|error| match error {
             TrySendError::Full(_) => unavailable("too many writes are waiting"),
             TrySendError::Disconnected(_) => unavailable("its writer has stopped"),
         })?;
-        answered.await.unwrap_or_else(|_| Err(unavailable("its writer has stopped")))
+        answered
+            .await
+            .unwrap_or_else(|_| Err(unavailable("its writer has stopped")))
     }
 
     /// Waits for what has been asked for.
@@ -107,8 +126,11 @@ impl Desk {
             };
             match first {
                 Ok(first) => {
-                    let batch: Vec<Job> =
-                        [first].into_iter().chain(jobs.try_iter()).take(BATCH).collect();
+                    let batch: Vec<Job> = [first]
+                        .into_iter()
+                        .chain(jobs.try_iter())
+                        .take(BATCH)
+                        .collect();
                     self.turn(batch);
                 }
                 Err(RecvTimeoutError::Timeout) => {
@@ -127,7 +149,11 @@ impl Desk {
             return Some(PAUSE);
         }
         let at = self.next_expiry?;
-        Some(at.duration_since(SystemTime::now()).unwrap_or_default().min(PAUSE))
+        Some(
+            at.duration_since(SystemTime::now())
+                .unwrap_or_default()
+                .min(PAUSE),
+        )
     }
 
     /// Deletes all that is over.
@@ -162,7 +188,10 @@ impl Desk {
                 self.broken = true;
                 self.disk.failed(&error);
                 for job in batch {
-                    drop(job.answer.send(Err(CommitError::Unavailable(error.to_string()))));
+                    drop(
+                        job.answer
+                            .send(Err(CommitError::Unavailable(error.to_string()))),
+                    );
                 }
             }
         }
@@ -180,7 +209,10 @@ impl Desk {
             let mut head = events.last().map_or(base, |(_, event)| event.revision);
             let mut answers = Vec::with_capacity(batch.len());
             for job in batch {
-                let mut group = InGroup { tables: &mut tables, group: &job.group };
+                let mut group = InGroup {
+                    tables: &mut tables,
+                    group: &job.group,
+                };
                 match apply(&mut group, &job.transaction, head, now) {
                     Ok((committed, event)) => {
                         if let Some(event) = event {
@@ -202,7 +234,13 @@ impl Desk {
                 drop(tables);
                 write.commit()?;
             }
-            Ok(Written { base, head, events, answers, next_expiry })
+            Ok(Written {
+                base,
+                head,
+                events,
+                answers,
+                next_expiry,
+            })
         })
     }
 }

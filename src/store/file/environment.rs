@@ -1,5 +1,5 @@
-//! `${{NAME}}` and `${{NAME:=default}}` in the strings of a document. After parsing, so that no value can change the
-//! structure of the file.
+//! `${{NAME}}` and `${{NAME:=default}}` in the strings of a document. After parsing, so that no
+//! value can change the structure of the file.
 
 use std::borrow::Cow;
 
@@ -12,8 +12,9 @@ pub(super) type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Unset(pub(super) String);
 
-/// Replaces variables in all strings and keys. As in APISIX, a string that becomes a number or boolean by it is one from
-/// then on: `port: ${{PORT}}`. Only a number that prints as it was written, so `007` and long digits stay strings.
+/// Replaces variables in all strings and keys. As in APISIX, a string that becomes a number or
+/// boolean by it is one from then on: `port: ${{PORT}}`. Only a number that prints as it was
+/// written, so `007` and long digits stay strings.
 pub(super) fn substitute(value: &mut Value, environment: Environment<'_>) -> Result<(), Unset> {
     match value {
         Value::String(text) => {
@@ -59,7 +60,9 @@ fn replaced<'a>(text: &'a str, environment: Environment<'_>) -> Result<Cow<'a, s
     let mut rest = text;
     let mut found = false;
     while let Some((before, after)) = rest.split_once("${{") {
-        let Some((inner, behind)) = after.split_once("}}") else { break };
+        let Some((inner, behind)) = after.split_once("}}") else {
+            break;
+        };
         new.push_str(before);
         match reference(inner) {
             Some((name, default)) => {

@@ -11,7 +11,11 @@ use super::parse::FileError;
 use crate::store::Position;
 
 pub(super) fn outline(text: &str) -> Result<Vec<Section>, FileError> {
-    let mut places = Places { text, offset: 0, at: Position { line: 1, column: 1 } };
+    let mut places = Places {
+        text,
+        offset: 0,
+        at: Position { line: 1, column: 1 },
+    };
     let document: Document<'_> = serde_json::from_str(text).map_err(|error| syntax(&error))?;
     let mut sections = Vec::with_capacity(document.0.len());
     for (name, raw) in document.0 {
@@ -23,9 +27,13 @@ pub(super) fn outline(text: &str) -> Result<Vec<Section>, FileError> {
                 let mut items = Vec::with_capacity(raw.len());
                 for item in raw {
                     let at = places.of(item);
-                    // Well-formed as a part of the whole; what can fail is a number that is too large.
-                    let value = serde_json::from_str(item.get())
-                        .map_err(|error| FileError::Syntax { at, why: error.to_string() })?;
+                    // Well-formed as a part of the whole; what can fail is a number that is too
+                    // large.
+                    let value =
+                        serde_json::from_str(item.get()).map_err(|error| FileError::Syntax {
+                            at,
+                            why: error.to_string(),
+                        })?;
                     items.push((at, value));
                 }
                 Body::Items(items)
@@ -33,7 +41,11 @@ pub(super) fn outline(text: &str) -> Result<Vec<Section>, FileError> {
             Some('n') => Body::Empty,
             _ => Body::Other,
         };
-        sections.push(Section { name: name.into_owned(), at, body });
+        sections.push(Section {
+            name: name.into_owned(),
+            at,
+            body,
+        });
     }
     Ok(sections)
 }
@@ -45,8 +57,13 @@ fn syntax(error: &serde_json::Error) -> FileError {
     });
     let why = error.to_string();
     // The place is told apart.
-    let why = why.split_once(" at line ").map_or(why.as_str(), |(why, _)| why);
-    FileError::Syntax { at, why: why.to_owned() }
+    let why = why
+        .split_once(" at line ")
+        .map_or(why.as_str(), |(why, _)| why);
+    FileError::Syntax {
+        at,
+        why: why.to_owned(),
+    }
 }
 
 /// The top level, in the order of the text.
@@ -86,7 +103,10 @@ impl Places<'_> {
         let offset = (raw.get().as_ptr() as usize).checked_sub(self.text.as_ptr() as usize)?;
         for character in self.text.get(self.offset..offset)?.chars() {
             if character == '\n' {
-                self.at = Position { line: self.at.line + 1, column: 1 };
+                self.at = Position {
+                    line: self.at.line + 1,
+                    column: 1,
+                };
             } else {
                 self.at.column += 1;
             }

@@ -1,5 +1,6 @@
-//! Documents from one declarative YAML or JSON file in the shape of APISIX's standalone mode, followed while it changes.
-//! Read only. It checks the file's syntax and ids; what the documents mean is for the watcher to accept or refuse.
+//! Documents from one declarative YAML or JSON file in the shape of APISIX's standalone mode,
+//! followed while it changes. Read only. It checks the file's syntax and ids; what the documents
+//! mean is for the watcher to accept or refuse.
 
 mod environment;
 mod json;
@@ -30,7 +31,8 @@ use super::{
 pub use parse::{FileError, Format, Item, SECTIONS, parse};
 use poll::{Look, Poller};
 
-/// How often the file is looked at. A change is seen after one look, or two if the file has no `#END`.
+/// How often the file is looked at. A change is seen after one look, or two if the file has no
+/// `#END`.
 const PERIOD: Duration = Duration::from_millis(250);
 
 /// Why the file could not be used at start.
@@ -43,8 +45,9 @@ pub struct OpenError {
 
 /// The documents of a file, for one group.
 ///
-/// Each change of the file is one event: the difference to the contents before. A file that cannot be read or parsed
-/// changes nothing and is reported by [`Store::trouble`]. Revisions start with 1 at each start.
+/// Each change of the file is one event: the difference to the contents before. A file that cannot
+/// be read or parsed changes nothing and is reported by [`Store::trouble`]. Revisions start with 1
+/// at each start.
 pub struct FileStore {
     path: PathBuf,
     documents: MemoryStore,
@@ -53,15 +56,17 @@ pub struct FileStore {
 }
 
 impl FileStore {
-    /// Reads the file and follows it from now on. `${{NAME}}` is taken from the environment of the process. Needs a
-    /// Tokio runtime.
+    /// Reads the file and follows it from now on. `${{NAME}}` is taken from the environment of the
+    /// process. Needs a Tokio runtime.
     ///
     /// # Errors
     /// [`OpenError`] if the file cannot be read, or is not well-formed.
     pub async fn open(path: &Path) -> Result<Self, OpenError> {
         let mut poller = Poller::new(path);
         let path = path.to_owned();
-        let gone = || OpenError { what: format!("{} could not be parsed", path.display()) };
+        let gone = || OpenError {
+            what: format!("{} could not be parsed", path.display()),
+        };
         let (poller, look) = tokio::task::spawn_blocking(move || {
             let look = poller.first();
             (poller, look)
@@ -70,14 +75,20 @@ impl FileStore {
         .map_err(|_| gone())?;
         let documents = Memory::new(HistoryLimit::default()).group("");
         match look {
-            Look::Contents(wanted) => take(&documents, wanted)
-                .map_err(|error| OpenError { what: format!("{}: {error}", path.display()) })?,
+            Look::Contents(wanted) => take(&documents, wanted).map_err(|error| OpenError {
+                what: format!("{}: {error}", path.display()),
+            })?,
             Look::Broken { what, .. } => return Err(OpenError { what }),
             Look::Same => return Err(gone()),
         }
         let (sender, trouble) = watch::channel(None);
         let poll = tokio::spawn(follow(poller, documents.clone(), sender));
-        Ok(Self { path, documents, trouble, poll })
+        Ok(Self {
+            path,
+            documents,
+            trouble,
+            poll,
+        })
     }
 }
 
@@ -130,14 +141,12 @@ impl Store for FileStore {
 /// Makes `wanted` the contents, in one transaction.
 fn take(documents: &MemoryStore, wanted: Vec<(Key, Bytes)>) -> Result<(), CommitError> {
     let current = documents.contents("");
-    documents.commit_now(&Transaction::difference(&current.entries, wanted)).map(|_| ())
+    documents
+        .commit_now(&Transaction::difference(&current.entries, wanted))
+        .map(|_| ())
 }
 
-async fn follow(
-    poller: Poller,
-    documents: MemoryStore,
-    trouble: watch::Sender<Option<Trouble>>,
-) {
+async fn follow(poller: Poller, documents: MemoryStore, trouble: watch::Sender<Option<Trouble>>) {
     let poller = Arc::new(Mutex::new(poller));
     let mut period = tokio::time::interval(PERIOD);
     period.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -152,7 +161,11 @@ async fn follow(
                 at: None,
                 since: SystemTime::now(),
             }),
-            Ok(Look::Broken { what, at }) => Some(Trouble { what, at, since: SystemTime::now() }),
+            Ok(Look::Broken { what, at }) => Some(Trouble {
+                what,
+                at,
+                since: SystemTime::now(),
+            }),
             Err(error) => Some(Trouble {
                 what: format!("the configuration file could not be parsed: {error}"),
                 at: None,

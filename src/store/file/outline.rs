@@ -1,4 +1,5 @@
-//! The outline that YAML and JSON have in common: sections, and the items in them with their places in the text.
+//! The outline that YAML and JSON have in common: sections, and the items in them with their places
+//! in the text.
 
 use serde_json::Value;
 

@@ -1,5 +1,5 @@
-//! From the text of a declarative file to keys and documents; pure. The table of sections is the only thing here that
-//! knows APISIX, and it knows no more than where an item's id is.
+//! From the text of a declarative file to keys and documents; pure. The table of sections is the
+//! only thing here that knows APISIX, and it knows no more than where an item's id is.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -11,7 +11,8 @@ use super::outline::{Body, Section};
 use super::{json, yaml};
 use crate::store::{Key, Position};
 
-/// The top-level keys that hold documents; `plugins`, the list of enabled plugins, is the single document `plugins`.
+/// The top-level keys that hold documents; `plugins`, the list of enabled plugins, is the single
+/// document `plugins`.
 pub const SECTIONS: [&str; 12] = [
     "routes",
     "services",
@@ -52,7 +53,8 @@ impl Format {
 pub struct Item {
     /// `routes/1`.
     pub key: Key,
-    /// With variables replaced and, but for consumers and plugin metadata, with its `id` as the string it has in the key.
+    /// With variables replaced and, but for consumers and plugin metadata, with its `id` as the
+    /// string it has in the key.
     pub value: Value,
     /// Where it begins.
     pub at: Option<Position>,
@@ -137,10 +139,11 @@ pub(super) fn text_before_end(text: &str, format: Format) -> (&str, bool) {
     (text, false)
 }
 
-/// Reads a declarative file. Ids are strings or integers; a consumer is known by its `username`, plugin metadata by the
-/// plugin's name in `id`, a credential (listed in `consumers`) by `user/credentials/id`, a secret by `manager/id`. Another
-/// item without an id gets its position, from 1, as APISIX names it: `routes/arr_1`. `<section>_conf_version` and
-/// sections whose name begins with `x-` are skipped.
+/// Reads a declarative file. Ids are strings or integers; a consumer is known by its `username`,
+/// plugin metadata by the plugin's name in `id`, a credential (listed in `consumers`) by
+/// `user/credentials/id`, a secret by `manager/id`. Another item without an id gets its position,
+/// from 1, as APISIX names it: `routes/arr_1`. `<section>_conf_version` and sections whose name
+/// begins with `x-` are skipped.
 ///
 /// # Errors
 /// The first [`FileError`] in the order of the text.
@@ -159,7 +162,11 @@ pub fn parse(
     for section in sections {
         for item in documents(section, environment)? {
             if let Some(first) = places.insert(item.key.clone(), item.at) {
-                return Err(FileError::Duplicate { key: item.key, first, at: item.at });
+                return Err(FileError::Duplicate {
+                    key: item.key,
+                    first,
+                    at: item.at,
+                });
             }
             items.push(item);
         }
@@ -180,7 +187,11 @@ fn documents(section: Section, environment: Environment<'_>) -> Result<Vec<Item>
         Body::Items(items) => items,
         Body::Empty => return Ok(Vec::new()),
         Body::Other => {
-            return Err(FileError::Item { at, what: name, why: "expected a list".to_owned() });
+            return Err(FileError::Item {
+                at,
+                what: name,
+                why: "expected a list".to_owned(),
+            });
         }
     };
     if name == PLUGINS {
@@ -215,12 +226,18 @@ fn resolve(
 }
 
 fn unusable(at: Option<Position>, what: &str, why: &dyn std::fmt::Display) -> FileError {
-    FileError::Item { at, what: what.to_owned(), why: why.to_string() }
+    FileError::Item {
+        at,
+        what: what.to_owned(),
+        why: why.to_string(),
+    }
 }
 
 /// The key of an item. Leaves its `id` in the form in which the Admin API would store it.
 fn identify(section: &str, index: usize, value: &mut Value) -> Result<String, String> {
-    let Value::Object(fields) = value else { return Err("expected a mapping".to_owned()) };
+    let Value::Object(fields) = value else {
+        return Err("expected a mapping".to_owned());
+    };
     let id = match fields.get("id") {
         None => None,
         Some(Value::String(id)) => Some(id.clone()),
@@ -229,16 +246,19 @@ fn identify(section: &str, index: usize, value: &mut Value) -> Result<String, St
     };
     let segments: Vec<&str> = id.iter().flat_map(|id| id.split('/')).collect();
     let (key, id) = match (section, segments.as_slice()) {
-        ("consumers", [user, "credentials", id]) => {
-            (format!("consumers/{user}/credentials/{id}"), Some((*id).to_owned()))
-        }
+        ("consumers", [user, "credentials", id]) => (
+            format!("consumers/{user}/credentials/{id}"),
+            Some((*id).to_owned()),
+        ),
         ("consumers", _) => match fields.get("username") {
             Some(Value::String(name)) if name.contains('/') => return Err(slash(name)),
             Some(Value::String(name)) => return Ok(format!("consumers/{name}")),
             _ => {
-                return Err("expected a username, or the id of a credential in the form \
+                return Err(
+                    "expected a username, or the id of a credential in the form \
                             <username>/credentials/<id>"
-                    .to_owned());
+                        .to_owned(),
+                );
             }
         },
         ("secrets", [manager, id]) => (format!("secrets/{manager}/{id}"), Some((*id).to_owned())),

@@ -1,5 +1,5 @@
-//! Notices that the file has changed, also when a link to it was exchanged (a mounted ConfigMap), and reads it only when it
-//! is not being written.
+//! Notices that the file has changed, also when a link to it was exchanged (a mounted ConfigMap),
+//! and reads it only when it is not being written.
 
 use std::fs::{self, Metadata};
 use std::hash::{DefaultHasher, Hasher};
@@ -13,8 +13,11 @@ use bytes::Bytes;
 use super::parse::{FileError, Format, Item, parse, text_before_end};
 use crate::store::{Key, Position};
 
-/// A file written this shortly before it was read may change again without a sign: time stamps are coarse.
+/// A file written this shortly before it was read may change again without a sign: time stamps are
+/// coarse.
 const COARSE: Duration = Duration::from_secs(2);
+/// How often a file is tried at start that changes while it is read.
+const FIRST_LOOKS: usize = 100;
 /// Larger files are refused.
 const SIZE_LIMIT: u64 = 256 << 20;
 
@@ -69,13 +72,18 @@ impl Poller {
         }
     }
 
-    /// Reads the file as it is.
+    /// Reads the file as it is, without waiting for it to settle.
     pub(super) fn first(&mut self) -> Look {
-        self.pending = fs::metadata(&self.path).ok().map(|metadata| Stamp::from(&metadata));
-        match self.try_look() {
-            Ok(look) => look,
-            Err(error) => self.cannot_read(&error),
+        for _ in 0..FIRST_LOOKS {
+            self.pending = fs::metadata(&self.path)
+                .ok()
+                .map(|metadata| Stamp::from(&metadata));
+            let look = self.look();
+            if !matches!(look, Look::Same) {
+                return look;
+            }
         }
+        self.cannot_read(&io::Error::other("it is written all the time"))
     }
 
     pub(super) fn look(&mut self) -> Look {
@@ -103,10 +111,14 @@ impl Poller {
             return Ok(Look::Same);
         }
         if metadata.len() > SIZE_LIMIT {
-            return Err(io::Error::other(format!("it is larger than {SIZE_LIMIT} bytes")));
+            return Err(io::Error::other(format!(
+                "it is larger than {SIZE_LIMIT} bytes"
+            )));
         }
         let reliable = metadata.modified().is_ok_and(|modified| {
-            SystemTime::now().duration_since(modified).is_ok_and(|age| age > COARSE)
+            SystemTime::now()
+                .duration_since(modified)
+                .is_ok_and(|age| age > COARSE)
         });
         let bytes = fs::read(&self.path)?;
         if Stamp::from(&fs::metadata(&self.path)?) != stamp {
@@ -121,7 +133,10 @@ impl Poller {
         }
         let text = String::from_utf8(bytes).map_err(|error| {
             let at = error.utf8_error().valid_up_to();
-            io::Error::new(io::ErrorKind::InvalidData, format!("byte {at} is not UTF-8"))
+            io::Error::new(
+                io::ErrorKind::InvalidData,
+                format!("byte {at} is not UTF-8"),
+            )
         })?;
         let (_, ended) = text_before_end(&text, self.format);
         if !ended && self.pending != Some(stamp) {
@@ -137,7 +152,10 @@ impl Poller {
     fn parsed(&self, parsed: Result<Vec<Item>, FileError>) -> Look {
         let documents = parsed.and_then(|items| {
             let bytes = |item: Item| Ok((item.key, item.value.to_string().into()));
-            items.into_iter().map(bytes).collect::<Result<Vec<(Key, Bytes)>, FileError>>()
+            items
+                .into_iter()
+                .map(bytes)
+                .collect::<Result<Vec<(Key, Bytes)>, FileError>>()
         });
         match documents {
             Ok(documents) => Look::Contents(documents),

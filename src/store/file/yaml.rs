@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
-use serde_saphyr::{Location, Options, Spanned};
+use serde_saphyr::{Location, Options, Spanned, UserMessageFormatter};
 
 use super::outline::{Body, Section};
 use super::parse::FileError;
@@ -15,15 +15,19 @@ const EXPANSION_LIMIT: usize = 1_000_000;
 const DEPTH_LIMIT: usize = 64;
 
 pub(super) fn outline(text: &str) -> Result<Vec<Section>, FileError> {
-    let document: Option<Document> =
-        serde_saphyr::from_str_with_options(text, options(text.len())).map_err(|error| {
+    let document: Option<Document> = serde_saphyr::from_str_with_options(text, options(text.len()))
+        .map_err(|error| {
             let error = error.without_snippet();
-            FileError::Syntax { at: error.location().and_then(position), why: plain(error) }
+            FileError::Syntax {
+                at: error.location().and_then(position),
+                why: plain(error),
+            }
         })?;
     Ok(document.map_or_else(Vec::new, |document| document.0))
 }
 
-/// What is written is bounded by the size of the file, so only what multiplies it needs a limit of its own.
+/// What is written is bounded by the size of the file, so only what multiplies it needs a limit of
+/// its own.
 fn options(size: usize) -> Options {
     let written = size.saturating_add(1024).saturating_mul(2);
     serde_saphyr::options! {
@@ -33,7 +37,8 @@ fn options(size: usize) -> Options {
             max_total_scalar_bytes: written.saturating_add(64 << 20),
             max_depth: DEPTH_LIMIT,
             max_documents: 1,
-            // Many routes may share one anchor; the limit on replayed events is the one that counts.
+            // Many routes may share one anchor; the limit on replayed events is the one that
+            // counts.
             enforce_alias_anchor_ratio: false,
         },
         alias_limits: serde_saphyr::alias_limits! {
@@ -47,10 +52,12 @@ fn options(size: usize) -> Options {
 
 /// The message without its place, which is told apart.
 fn plain(error: &serde_saphyr::Error) -> String {
-    let text = error.render();
+    let text = error.render_with_formatter(&UserMessageFormatter);
     let mut text = text.lines().next().unwrap_or_default();
     if let Some((before, place)) = text.rsplit_once(" at line ")
-        && place.chars().all(|c| c.is_ascii_digit() || ", column".contains(c))
+        && place
+            .chars()
+            .all(|c| c.is_ascii_digit() || ", column".contains(c))
     {
         text = before;
     }
@@ -58,8 +65,10 @@ fn plain(error: &serde_saphyr::Error) -> String {
 }
 
 fn position(location: Location) -> Option<Position> {
-    (location != Location::UNKNOWN)
-        .then(|| Position { line: location.line(), column: location.column() })
+    (location != Location::UNKNOWN).then(|| Position {
+        line: location.line(),
+        column: location.column(),
+    })
 }
 
 struct Document(Vec<Section>);
@@ -79,7 +88,11 @@ impl<'de> Deserialize<'de> for Document {
                 while let Some(name) = map.next_key::<Spanned<String>>()? {
                     let at = position(name.referenced);
                     let body = map.next_value()?;
-                    sections.push(Section { name: name.value, at, body });
+                    sections.push(Section {
+                        name: name.value,
+                        at,
+                        body,
+                    });
                 }
                 Ok(Document(sections))
             }
