@@ -1,8 +1,5 @@
 //! Crossway, an API gateway.
 pub mod chain;
-pub mod compile;
 pub mod matcher;
 pub mod model;
-pub mod snapshot;
 pub mod store;
-pub mod sync;
