@@ -1,6 +1,7 @@
 //! From documents to a snapshot. [`State`] holds every document and everything compiled from it; a change costs what
 //! depends on it and no more. Nothing here waits, and nothing here is visible to requests: `sync` swaps the result in.
 
+mod checks;
 mod consumers;
 mod dependents;
 mod plugins;
@@ -51,7 +52,16 @@ pub struct State {
     global: Arc<Chain>,
     consumers: Arc<Consumers>,
     no_plugins: Arc<Chain>,
-    fresh: Vec<Arc<Upstream>>,
+    fresh: Vec<Fresh>,
+}
+
+/// An upstream that was built and does not serve yet.
+#[derive(Clone)]
+pub struct Fresh {
+    /// The upstream.
+    pub upstream: Arc<Upstream>,
+    /// Of the document that it was built from.
+    pub(crate) fingerprint: u64,
 }
 
 /// One change of one document: its new content, or `None` when it was deleted.
@@ -250,7 +260,7 @@ impl State {
     }
 
     /// Upstreams that were built since this was last asked; they want to be started once the snapshot serves.
-    pub fn take_fresh(&mut self) -> Vec<Arc<Upstream>> {
+    pub fn take_fresh(&mut self) -> Vec<Fresh> {
         std::mem::take(&mut self.fresh)
     }
 

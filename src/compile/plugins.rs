@@ -1,6 +1,6 @@
 //! Plugin instances: one for each place of use, kept as long as its configuration stays the same.
 
-use super::{Refusal, State, workshop::Offer};
+use super::{Fresh, Refusal, State, workshop::Offer};
 use crate::{
     chain::{Entry, Level, Meta},
     model::{Plugins, ResourceKey},
@@ -92,7 +92,7 @@ impl State {
         definition: &Definition,
         config: &Arc<Value>,
         level: Level,
-        fresh: &mut Vec<Arc<crate::upstream::Upstream>>,
+        fresh: &mut Vec<Fresh>,
     ) -> Result<Built, Refusal> {
         let name = definition.name;
         let refuse = |path: &str, message: String| {

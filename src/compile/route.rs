@@ -4,7 +4,7 @@ use super::{Refusal, State, service::ServicePart};
 use crate::{
     chain::{Chain, Level},
     matcher::{HostPattern, Matcher, MethodSet, PathPattern, RouteKey, Spec},
-    model::{self, ResourceKey, route::Status},
+    model::{self, ResourceKey, Status},
     snapshot::{Route, Standing, Target, Timeouts},
 };
 use crossway_sdk::{
@@ -37,7 +37,7 @@ impl State {
         let Some((route, document)) = self.decode::<model::Route>(key)? else {
             self.routes.remove(&id);
             self.instances.forget(key);
-            batch.removed.push(RouteKey::from(id));
+            batch.removed.push(id);
             return Ok(());
         };
         let service = route.service_id.as_ref().map(|s| self.services.get(s.as_str()).cloned());
@@ -76,7 +76,7 @@ impl State {
         let compiled = Arc::new(Route::new(Arc::new(info), chain, target, timeouts, websocket, standing));
         self.routes.insert(id.clone(), compiled.clone());
         if route.status == Status::Disabled {
-            batch.removed.push(RouteKey::from(id));
+            batch.removed.push(id);
         } else {
             spec.value = Some(compiled);
             batch.added.extend(spec.complete());
@@ -110,10 +110,7 @@ impl State {
         service: Option<&ServicePart>,
     ) -> Result<Pattern, Refusal> {
         let refuse = |path: &str, message: String| Refusal::new(key, path, message);
-        let paths = route.uris().iter().map(|uri| PathPattern::parse(uri, self.workshop.mode));
-        let paths = paths
-            .collect::<Result<Vec<_>, _>>()
-            .map_err(|e| refuse("/uri", format!("invalid configuration: property \"uri\" validation failed: {e}")))?;
+        let paths = route.uris().iter().map(|uri| PathPattern::new(uri.as_str(), self.workshop.mode)).collect();
         let hosts = match (route.hosts(), service) {
             ([], Some(service)) => service.hosts.as_slice(),
             (own, _) => own,
@@ -123,7 +120,7 @@ impl State {
             .map(|h| HostPattern::parse(h))
             .collect::<Result<Vec<_>, _>>()
             .map_err(|e| refuse("/hosts", format!("invalid configuration: property \"hosts\" validation failed: {e}")))?;
-        let methods: MethodSet = route.methods.iter().map(|m| m.as_str()).collect();
+        let methods = MethodSet::new(route.methods.iter().map(|m| m.as_str())).map_err(|e| refuse("/methods", e.to_string()))?;
         let remote = match route.remote_addrs() {
             [] => None,
             networks => Some(
@@ -139,7 +136,7 @@ impl State {
             ),
         };
         Ok(Pattern {
-            key: RouteKey::from(id.clone()),
+            key: id.clone(),
             hosts,
             paths,
             methods,

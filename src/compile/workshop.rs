@@ -1,8 +1,9 @@
 //! What compiling needs beside documents: plugins, balancers, live upstreams, and where metrics go.
 
-use super::State;
+use super::{Fresh, State};
 use crate::{
     matcher::Mode,
+    model::ResourceKey,
     upstream::{Balancers, Environment, Upstream},
 };
 use crossway_sdk::{
@@ -55,14 +56,16 @@ impl Live {
     }
 
     /// Puts down an upstream that serves from now on.
-    pub(crate) fn keep(&self, upstream: &Arc<Upstream>) {
+    pub(crate) fn keep(&self, fresh: &Fresh) {
         let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if held.len() == held.capacity() {
             held.retain(|_, h| h.upstream.strong_count() > 0);
         }
-        let spec = upstream.spec();
-        let entry = Held { upstream: Arc::downgrade(upstream), fingerprint: spec.fingerprint };
-        held.insert(spec.key.clone(), entry);
+        let entry = Held {
+            upstream: Arc::downgrade(&fresh.upstream),
+            fingerprint: fresh.fingerprint,
+        };
+        held.insert(fresh.upstream.spec().key.clone(), entry);
     }
 
     /// All of them, by identity.
@@ -77,8 +80,10 @@ impl Live {
 /// What a plugin sees of the state that is being compiled.
 pub(super) struct Offer<'a> {
     pub(super) state: &'a State,
+    /// The document whose plugins are built.
+    pub(super) key: &'a ResourceKey,
     /// Upstreams that plugins had built.
-    pub(super) fresh: std::cell::RefCell<Vec<Arc<Upstream>>>,
+    pub(super) fresh: std::cell::RefCell<Vec<Fresh>>,
 }
 
 impl Host for Offer<'_> {
@@ -87,14 +92,11 @@ impl Host for Offer<'_> {
     }
 
     fn inline_upstream(&self, resource: &str, place: &str, document: &Value) -> Result<UpstreamHandle, BuildError> {
-        let (upstream, fresh) = self
+        let built = self
             .state
-            .inline_upstream(&format!("{resource}#{place}"), document)
+            .inline_upstream(self.key, &format!("{resource}#{place}"), document)
             .map_err(|e| BuildError::new(e.path, e.message))?;
-        if fresh {
-            self.fresh.borrow_mut().push(upstream.clone());
-        }
-        Ok(UpstreamHandle::new(upstream))
+        Ok(UpstreamHandle::new(built.settle(&mut self.fresh.borrow_mut())))
     }
 
     fn metrics(&self) -> &prometheus::Registry {

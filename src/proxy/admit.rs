@@ -35,16 +35,23 @@ pub(super) fn admit(
     if head.raw_path().len() > options.max_target {
         return Err(Reply::status(414));
     }
-    let path = head.uri.path();
-    if !path.starts_with('/') && !(path == "*" && head.method == Method::OPTIONS) {
-        return Err(Reply::status(400));
-    }
-    match target::normalise(path, &options.target) {
-        Ok(std::borrow::Cow::Borrowed(same)) if same.len() == path.len() => {}
-        Ok(normal) => request.normal_path = Some(normal.into_owned().into_boxed_str()),
-        Err(error) => {
-            tracing::debug!(%error, "a request target was refused");
+    let written = head.raw_path();
+    if written == b"*" {
+        if head.method != Method::OPTIONS {
             return Err(Reply::status(400));
+        }
+    } else {
+        let origin_form = match head.uri.scheme() {
+            Some(_) => head.uri.path_and_query().map_or("/", |pq| pq.as_str()).as_bytes(),
+            None => written,
+        };
+        match target::normalise(origin_form, options.target) {
+            Ok(normal) if normal.path == head.uri.path() => {}
+            Ok(normal) => request.normal_path = Some(normal.path.into_owned().into_boxed_str()),
+            Err(error) => {
+                tracing::debug!(%error, "a request target was refused");
+                return Err(Reply::status(400));
+            }
         }
     }
     if let (Some(limit), Some(length)) = (options.max_body, content_length(head)) {

@@ -70,6 +70,7 @@ impl Proxy {
                 let view = View { session, request: &flight.request };
                 let query = Query {
                     host: &flight.request.host,
+                    authority: authority(head),
                     path: flight.request.path(head),
                     method: &head.method,
                     remote: flight.request.client.ip(),
@@ -77,11 +78,15 @@ impl Proxy {
                     body_read: flight.request.body.is_some(),
                 };
                 match snapshot.routes.find(&query) {
-                    matcher::Outcome::Found(found) => Some((
-                        found.value.clone(),
-                        Matched { path: found.path.clone(), host: found.host.cloned() },
-                        found.params,
-                    )),
+                    matcher::Outcome::Found(found) => {
+                        let matched = Matched {
+                            path: found.path.to_shared(),
+                            host: found.host.map(|h| h.to_shared()),
+                        };
+                        let params = found.params(query.path);
+                        let params = params.iter().map(|(n, v)| ((*n).into(), (*v).into()));
+                        Some((found.value.clone(), matched, params.collect()))
+                    }
                     matcher::Outcome::NotFound => return Err(reply::not_found()),
                     matcher::Outcome::NeedsBody => None,
                 }
@@ -461,6 +466,12 @@ impl ProxyHttp for Proxy {
     ) -> bool {
         true
     }
+}
+
+/// The host as the client wrote it, with its port.
+fn authority(head: &RequestHeader) -> &str {
+    let host = head.headers.get(header::HOST).and_then(|h| h.to_str().ok());
+    host.or_else(|| head.uri.authority().map(|a| a.as_str())).unwrap_or_default()
 }
 
 fn internal(failed: crate::chain::Failed) -> Box<Error> {

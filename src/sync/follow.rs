@@ -119,15 +119,15 @@ impl Authority {
             return;
         }
         let fresh = next.take_fresh();
-        let waits = fresh.iter().map(|upstream| upstream.resolve_first(RESOLVE));
+        let waits = fresh.iter().map(|fresh| fresh.upstream.resolve_first(RESOLVE));
         futures::future::join_all(waits).await;
         let snapshot = Arc::new(next.snapshot());
         let workshop = next.workshop().clone();
         let before = self.state.swap(Arc::new(next));
         self.current.store(snapshot);
-        for upstream in &fresh {
-            workshop.live.keep(upstream);
-            upstream.start();
+        for fresh in &fresh {
+            workshop.live.keep(fresh);
+            fresh.upstream.start();
         }
         // What nothing refers to any more stops here, after the swap.
         drop(before);
