@@ -102,7 +102,7 @@ impl State {
         let (bare, meta) = split_meta(config).map_err(|e| refuse(&e.path, e.to_string()))?;
         let metadata = self.metadata.get(name).cloned();
         let disabled = meta.as_ref().is_some_and(|m| m.disable);
-        let offer = Offer { state: self, fresh: RefCell::default() };
+        let offer = Offer { state: self, key, fresh: RefCell::default() };
         let slot = self.workshop.registry.auth_slot(name);
         let cx = BuildCx::new(origin, name, metadata.as_deref(), slot, &offer);
         let judged = judge(definition, &bare, level).and_then(|()| definition.build(&bare, &cx));
