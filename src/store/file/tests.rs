@@ -193,7 +193,7 @@ fn one_anchor_may_serve_a_thousand_routes() {
 }
 
 #[test]
-fn an_alias_bomb_is_refused() {
+fn an_alias_bomb_and_a_pit_are_refused() {
     let mut text = "x-a0: &a0 [lol, lol, lol, lol, lol, lol, lol, lol, lol]\n".to_owned();
     for n in 1..12 {
         let before = format!("*a{}", n - 1);
@@ -202,7 +202,18 @@ fn an_alias_bomb_is_refused() {
     text += "routes:\n  - id: 1\n    bomb: *a11\n";
     let error = yaml(&text).unwrap_err();
     assert!(matches!(error, FileError::Syntax { .. }), "{error:?}");
-    assert!(error.to_string().contains("alias"), "{error}");
+    assert!(
+        error.to_string().contains("aliases and merge keys"),
+        "{error}"
+    );
+    assert!(
+        yaml(&format!(
+            "routes: {}1{}\n",
+            "[".repeat(200),
+            "]".repeat(200)
+        ))
+        .is_err()
+    );
 }
 
 #[test]
