@@ -1,3 +1,8 @@
 //! Crossway, an API gateway.
 pub mod chain;
+pub mod compile;
 pub mod matcher;
+pub mod model;
+pub mod snapshot;
+pub mod store;
+pub mod sync;
