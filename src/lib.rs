@@ -1,2 +1,3 @@
 //! Crossway, an API gateway.
 pub mod chain;
+pub mod upstream;
