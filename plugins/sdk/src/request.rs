@@ -100,6 +100,8 @@ pub struct Try {
     pub scheme: &'static str,
     /// Status that it answered with; 502 or 504 when it failed.
     pub status: Option<u16>,
+    /// Whether it failed only because the node had closed an idle connection.
+    pub stale: bool,
     /// When the attempt began.
     pub began: Instant,
     /// Until a connection was there.
