@@ -3,3 +3,4 @@ pub mod chain;
 pub mod matcher;
 pub mod model;
 pub mod store;
+pub mod upstream;
