@@ -1,4 +1,5 @@
 //! Crossway, an API gateway.
+pub mod admin;
 pub mod chain;
 pub mod compile;
 pub mod matcher;
