@@ -11,6 +11,9 @@ mod service;
 mod upstream;
 mod workshop;
 
+#[cfg(test)]
+mod tests;
+
 pub use refusal::Refusal;
 pub use workshop::Workshop;
 
