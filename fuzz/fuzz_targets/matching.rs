@@ -14,6 +14,8 @@ use http::Method;
 use libfuzzer_sys::fuzz_target;
 use serde_json::json;
 
+// Not all of it is used here.
+#[allow(dead_code)]
 #[path = "../../src/matcher/reference.rs"]
 mod reference;
 
