@@ -18,7 +18,7 @@ pub struct Checks {
 
 impl Checks {
     /// What probes ask of a node. Health is kept over an edit of the checks as long as this stays.
-    pub(crate) fn target(&self) -> Option<impl PartialEq> {
+    pub(crate) fn target(&self) -> Option<impl PartialEq + use<>> {
         self.active.as_ref().map(|active| {
             let Active { kind, host, port, method, path, .. } = active;
             (*kind, host.clone(), *port, method.clone(), path.clone())
