@@ -35,7 +35,9 @@ pub(crate) async fn scene(raw: impl AsRef<[u8]>) -> Scene {
 
 /// The scene of a request among consumers.
 pub(crate) async fn scene_with(raw: impl AsRef<[u8]>, consumers: Consumers) -> Scene {
-    Scene::with(raw.as_ref(), Arc::new(consumers)).await.unwrap()
+    Scene::with(raw.as_ref(), Arc::new(consumers))
+        .await
+        .unwrap()
 }
 
 /// Whether the request goes on.

@@ -3,10 +3,7 @@
 use std::borrow::Cow;
 
 /// The decoded values of an argument, in order; one without `=` has an empty value.
-pub(super) fn values<'a>(
-    target: &'a [u8],
-    name: &[u8],
-) -> impl Iterator<Item = Cow<'a, [u8]>> {
+pub(super) fn values<'a>(target: &'a [u8], name: &[u8]) -> impl Iterator<Item = Cow<'a, [u8]>> {
     let query = split(target).map_or(&[][..], |(_, query)| query);
     query.split(|b| *b == b'&').filter_map(move |part| {
         let (written, value) = pair(part);

@@ -64,7 +64,13 @@ impl BasicAuth {
         let pair = decode(&written).ok_or(&self.malformed)?;
         let (username, password) = pair.split_once(':').ok_or(&self.malformed)?;
         let found = self.credentials.find(ex, username).ok_or(&self.refused)?;
-        if bool::from(found.credential.password.as_bytes().ct_eq(password.as_bytes())) {
+        if bool::from(
+            found
+                .credential
+                .password
+                .as_bytes()
+                .ct_eq(password.as_bytes()),
+        ) {
             Ok(found.identity)
         } else {
             Err(&self.refused)
@@ -81,7 +87,8 @@ impl Authenticator for BasicAuth {
 
     fn check(credential: &Credential) -> Result<(), BuildError> {
         if credential.username.contains(':') {
-            let message = "expected a user name without a colon: the password begins after the first one";
+            let message =
+                "expected a user name without a colon: the password begins after the first one";
             return Err(BuildError::new("/username", message));
         }
         Ok(())

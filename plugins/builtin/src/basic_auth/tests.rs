@@ -25,7 +25,10 @@ async fn status_and_body(lines: impl AsRef<[u8]>) -> (u16, String) {
     let plugin = built(&definition(), json!({}));
     let mut scene = scene_with(get("/", lines), consumers()).await;
     let reply = reply(scene.rewrite(&*plugin).await);
-    assert_eq!(header(&reply, "www-authenticate"), Some("Basic realm=\"basic\""));
+    assert_eq!(
+        header(&reply, "www-authenticate"),
+        Some("Basic realm=\"basic\"")
+    );
     assert!(scene.request.identity.is_none());
     (reply.status.as_u16(), body(&reply))
 }
@@ -50,9 +53,18 @@ async fn user_name_and_password_name_the_consumer() {
 
 #[tokio::test]
 async fn refusals_tell_missing_malformed_and_wrong_apart() {
-    let missing = (401, "{\"message\":\"Missing authorization in request\"}\n".to_owned());
-    let malformed = (401, "{\"message\":\"Invalid authorization in request\"}\n".to_owned());
-    let wrong = (401, "{\"message\":\"Invalid user authorization\"}\n".to_owned());
+    let missing = (
+        401,
+        "{\"message\":\"Missing authorization in request\"}\n".to_owned(),
+    );
+    let malformed = (
+        401,
+        "{\"message\":\"Invalid authorization in request\"}\n".to_owned(),
+    );
+    let wrong = (
+        401,
+        "{\"message\":\"Invalid user authorization\"}\n".to_owned(),
+    );
     assert_eq!(status_and_body("").await, missing);
     for lines in [
         "Authorization: Basic\r\n",
@@ -67,9 +79,19 @@ async fn refusals_tell_missing_malformed_and_wrong_apart() {
     ] {
         assert_eq!(status_and_body(lines).await, malformed, "{lines}");
     }
-    assert_eq!(status_and_body(b"Authorization: Basic \xff\r\n").await, malformed);
+    assert_eq!(
+        status_and_body(b"Authorization: Basic \xff\r\n").await,
+        malformed
+    );
     for pair in [
-        "bar:a:b c", "foo:a", "foo:", "foo:a:bc", "foo:a:b c ", " foo:a:b c", ":", "Foo:a:b c",
+        "bar:a:b c",
+        "foo:a",
+        "foo:",
+        "foo:a:bc",
+        "foo:a:b c ",
+        " foo:a:b c",
+        ":",
+        "Foo:a:b c",
         "foo:a:b c\0",
     ] {
         assert_eq!(status_and_body(authorization(pair)).await, wrong, "{pair}");
@@ -92,7 +114,10 @@ async fn hidden_credentials_stay_from_the_upstream_also_when_they_are_wrong() {
 async fn the_realm_can_be_chosen() {
     let plugin = built(&definition(), json!({"realm": "here"}));
     let reply = reply(scene(get("/", "")).await.rewrite(&*plugin).await);
-    assert_eq!(header(&reply, "www-authenticate"), Some("Basic realm=\"here\""));
+    assert_eq!(
+        header(&reply, "www-authenticate"),
+        Some("Basic realm=\"here\"")
+    );
 }
 
 #[test]
@@ -101,6 +126,9 @@ fn a_user_name_has_no_colon() {
     let error = definition().credential(&credential).err().unwrap();
     assert_eq!(error.path, "/username");
     assert!(!error.message.contains("secret"));
-    let error = definition().credential(&json!({"username": "a"})).err().unwrap();
-    assert_eq!(error.message, "property password is required");
+    let error = definition()
+        .credential(&json!({"username": "a"}))
+        .err()
+        .unwrap();
+    assert_eq!(error.message, "property \"password\" is required");
 }

@@ -41,12 +41,9 @@ impl Plugin for ConsumerRestriction {
         let kind = config.kind.name();
         let rejected = match config.rejected_msg {
             Some(message) => Reply::message(config.rejected_code, &message),
-            None => {
-                Reply::message(config.rejected_code, &format!("The {kind} is forbidden."))
-            }
+            None => Reply::message(config.rejected_code, &format!("The {kind} is forbidden.")),
         };
-        let unknown =
-            format!("The request is rejected, please check the {kind} for this request");
+        let unknown = format!("The request is rejected, please check the {kind} for this request");
         Ok(Self {
             kind: config.kind,
             whitelist: config.whitelist.map(|names| names.into_iter().collect()),

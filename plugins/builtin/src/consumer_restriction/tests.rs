@@ -58,8 +58,16 @@ async fn lists_admit_and_refuse_by_name() {
         (blacklist, 403, 200, 200),
         (both, 403, 200, 403),
     ] {
-        assert_eq!(status(config.clone(), "GET", "jack").await, jack, "{config}");
-        assert_eq!(status(config.clone(), "GET", "jill").await, jill, "{config}");
+        assert_eq!(
+            status(config.clone(), "GET", "jack").await,
+            jack,
+            "{config}"
+        );
+        assert_eq!(
+            status(config.clone(), "GET", "jill").await,
+            jill,
+            "{config}"
+        );
         assert_eq!(status(config.clone(), "GET", "joe").await, joe, "{config}");
     }
 }
@@ -93,7 +101,10 @@ async fn each_type_looks_at_its_own_name() {
         assert_eq!(status(config, "GET", "jack").await, 200, "{kind}");
         let plugin = built(&definition(), json!({"type": kind, "blacklist": [own]}));
         let mut named = scene_of("GET", Some("jack")).await;
-        let expected = (403, format!("{{\"message\":\"The {kind} is forbidden.\"}}\n"));
+        let expected = (
+            403,
+            format!("{{\"message\":\"The {kind} is forbidden.\"}}\n"),
+        );
         assert_eq!(said(named.access(&*plugin).await), expected);
         let mut unnamed = scene(get("/", "")).await;
         let message = format!(
@@ -120,8 +131,14 @@ fn refused_configurations_say_where() {
     );
     assert_eq!(refused(json!({"whitelist": []})).0, "/whitelist");
     assert_eq!(refused(json!({"whitelist": [1]})).0, "/whitelist/0");
-    assert_eq!(refused(json!({"whitelist": ["a"], "type": "user"})).0, "/type");
-    assert_eq!(refused(json!({"whitelist": ["a"], "rejected_code": 199})).0, "/rejected_code");
+    assert_eq!(
+        refused(json!({"whitelist": ["a"], "type": "user"})).0,
+        "/type"
+    );
+    assert_eq!(
+        refused(json!({"whitelist": ["a"], "rejected_code": 199})).0,
+        "/rejected_code"
+    );
     let bad = json!({"allowed_by_methods": [{"user": "a", "methods": ["get"]}]});
     assert_eq!(refused(bad).0, "/allowed_by_methods/0/methods/0");
 }

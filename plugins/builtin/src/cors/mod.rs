@@ -172,10 +172,15 @@ fn allowed_origins(config: &Config, cx: &BuildCx<'_>) -> Result<Vec<Origins>, Bu
         return Ok(vec![own]);
     };
     let metadata: Metadata = match cx.metadata() {
-        Some(document) => Metadata::deserialize(document).map_err(|e| cx.error("", e.to_string()))?,
+        Some(document) => {
+            Metadata::deserialize(document).map_err(|e| cx.error("", e.to_string()))?
+        }
         None => Metadata::default(),
     };
-    for written in names.iter().filter_map(|name| metadata.allow_origins.get(name)) {
+    for written in names
+        .iter()
+        .filter_map(|name| metadata.allow_origins.get(name))
+    {
         origins.push(match Origins::parse(written) {
             // From metadata the answer is always the origin that asks.
             Origins::All => Origins::Echo,
@@ -209,14 +214,23 @@ fn fixed_headers(
         methods => methods,
     };
     let mut fixed = vec![
-        (ACCESS_CONTROL_ALLOW_METHODS, value(methods, "/allow_methods", cx)?),
+        (
+            ACCESS_CONTROL_ALLOW_METHODS,
+            value(methods, "/allow_methods", cx)?,
+        ),
         (ACCESS_CONTROL_MAX_AGE, HeaderValue::from(config.max_age)),
     ];
     if let Some(expose) = config.expose_headers.as_deref().filter(|e| !e.is_empty()) {
-        fixed.push((ACCESS_CONTROL_EXPOSE_HEADERS, value(expose, "/expose_headers", cx)?));
+        fixed.push((
+            ACCESS_CONTROL_EXPOSE_HEADERS,
+            value(expose, "/expose_headers", cx)?,
+        ));
     }
     if config.allow_credential {
-        fixed.push((ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true")));
+        fixed.push((
+            ACCESS_CONTROL_ALLOW_CREDENTIALS,
+            HeaderValue::from_static("true"),
+        ));
     }
     Ok(fixed)
 }

@@ -40,9 +40,10 @@ impl Origins {
     /// # Errors
     /// The position of the one that is not valid, and why.
     pub(super) fn matching(patterns: &[String]) -> Result<Self, (usize, BadPattern)> {
-        let compiled = patterns.iter().enumerate().map(|(at, pattern)| {
-            Pattern::new(pattern, false).map_err(|error| (at, error))
-        });
+        let compiled = patterns
+            .iter()
+            .enumerate()
+            .map(|(at, pattern)| Pattern::new(pattern, false).map_err(|error| (at, error)));
         compiled.collect::<Result<_, _>>().map(Self::Matching)
     }
 
@@ -59,7 +60,10 @@ impl Origins {
             (Self::Matching(patterns), Some(origin)) => {
                 // A search that gave up has not allowed anything.
                 let found = |p: &Pattern| p.search(origin.as_bytes()) == Some(true);
-                patterns.iter().any(found).then_some(Allowed::Origin(origin))
+                patterns
+                    .iter()
+                    .any(found)
+                    .then_some(Allowed::Origin(origin))
             }
         }
     }

@@ -64,9 +64,15 @@ async fn by_default_everything_is_open_and_nothing_varies() {
 #[tokio::test]
 async fn every_options_request_is_answered_before_anything_else() {
     let plugin = built(&definition(), json!({"allow_origins": "https://a.example"}));
-    for lines in ["", "Origin: https://b.example\r\nAccess-Control-Request-Method: PUT\r\n"] {
+    for lines in [
+        "",
+        "Origin: https://b.example\r\nAccess-Control-Request-Method: PUT\r\n",
+    ] {
         let raw = format!("OPTIONS /x HTTP/1.1\r\nHost: a\r\n{lines}\r\n");
-        assert_eq!(said(scene(raw).await.rewrite(&*plugin).await), (200, String::new()));
+        assert_eq!(
+            said(scene(raw).await.rewrite(&*plugin).await),
+            (200, String::new())
+        );
     }
 }
 
@@ -74,7 +80,10 @@ async fn every_options_request_is_answered_before_anything_else() {
 async fn only_the_listed_origins_may_read() {
     let config = json!({"allow_origins": "https://a.example,http://b.example:81"});
     for origin in ["https://a.example", "http://b.example:81"] {
-        assert_eq!(allowed(config.clone(), origin).await.as_deref(), Some(origin));
+        assert_eq!(
+            allowed(config.clone(), origin).await.as_deref(),
+            Some(origin)
+        );
     }
     for origin in [
         "https://a.example.evil",
@@ -88,7 +97,12 @@ async fn only_the_listed_origins_may_read() {
     }
     let without = filtered(&bench(None), config, "").await;
     assert_eq!(without, pairs([("vary", "Origin")]));
-    assert_eq!(allowed(json!({"allow_origins": "null"}), "null").await.as_deref(), Some("null"));
+    assert_eq!(
+        allowed(json!({"allow_origins": "null"}), "null")
+            .await
+            .as_deref(),
+        Some("null")
+    );
 }
 
 #[tokio::test]
@@ -100,14 +114,20 @@ async fn two_stars_echo_what_the_browser_says() {
     let lines = "Origin: https://a.example\r\nAccess-Control-Request-Headers: x-c\r\n";
     let mut expected = pairs([
         ("access-control-allow-origin", "https://a.example"),
-        ("access-control-allow-methods", "GET,POST,PUT,DELETE,PATCH,HEAD,OPTIONS,CONNECT,TRACE"),
+        (
+            "access-control-allow-methods",
+            "GET,POST,PUT,DELETE,PATCH,HEAD,OPTIONS,CONNECT,TRACE",
+        ),
         ("access-control-allow-headers", "x-c"),
         ("access-control-expose-headers", "x-a,x-b"),
         ("access-control-allow-credentials", "true"),
         ("access-control-max-age", "-1"),
         ("vary", "Origin"),
     ]);
-    assert_eq!(filtered(&bench(None), config.clone(), lines).await, expected);
+    assert_eq!(
+        filtered(&bench(None), config.clone(), lines).await,
+        expected
+    );
     expected.remove("access-control-allow-headers");
     expected.insert("access-control-allow-origin".to_owned(), "*".to_owned());
     assert_eq!(filtered(&bench(None), config, "").await, expected);
@@ -120,14 +140,24 @@ async fn expressions_take_the_place_of_the_list() {
         "allow_origins_by_regex": [r"^https://[a-z]+\.example$", r"\.test$"],
     });
     for origin in ["https://a.example", "http://x.y.test"] {
-        assert_eq!(allowed(config.clone(), origin).await.as_deref(), Some(origin));
+        assert_eq!(
+            allowed(config.clone(), origin).await.as_deref(),
+            Some(origin)
+        );
     }
-    for origin in ["https://a.b.example", "http://x.test:80", "https://other.example.evil"] {
+    for origin in [
+        "https://a.b.example",
+        "http://x.test:80",
+        "https://other.example.evil",
+    ] {
         assert_eq!(allowed(config.clone(), origin).await, None, "{origin}");
     }
     // The response depends on the origin although `allow_origins` is `*`.
     let config = json!({"allow_origins_by_regex": [r"\.test$"]});
-    assert_eq!(filtered(&bench(None), config, "").await, pairs([("vary", "Origin")]));
+    assert_eq!(
+        filtered(&bench(None), config, "").await,
+        pairs([("vary", "Origin")])
+    );
 }
 
 #[tokio::test]
@@ -138,7 +168,9 @@ async fn metadata_names_lists_of_origins() {
     let bench = bench(Some(metadata));
     let read = async |config: Value, origin: &str| {
         let lines = format!("Origin: {origin}\r\n");
-        filtered(&bench, config, &lines).await.remove("access-control-allow-origin")
+        filtered(&bench, config, &lines)
+            .await
+            .remove("access-control-allow-origin")
     };
     let config = json!({"allow_origins_by_metadata": ["gone", "one"]});
     assert_eq!(
@@ -153,9 +185,20 @@ async fn metadata_names_lists_of_origins() {
         assert_eq!(read(beside.clone(), origin).await.as_deref(), Some(origin));
     }
     let all = json!({"allow_origins_by_metadata": ["all"]});
-    assert_eq!(read(all, "https://z.example").await.as_deref(), Some("https://z.example"));
-    assert!(definition().check_metadata(&json!({"allow_origins": {"x": "a.example"}})).is_err());
-    assert!(definition().check_metadata(&json!({"allow_origins": {"x": "http://a"}})).is_ok());
+    assert_eq!(
+        read(all, "https://z.example").await.as_deref(),
+        Some("https://z.example")
+    );
+    assert!(
+        definition()
+            .check_metadata(&json!({"allow_origins": {"x": "a.example"}}))
+            .is_err()
+    );
+    assert!(
+        definition()
+            .check_metadata(&json!({"allow_origins": {"x": "http://a"}}))
+            .is_ok()
+    );
 }
 
 #[tokio::test]
@@ -163,7 +206,9 @@ async fn timings_have_lists_of_their_own() {
     let config = json!({"timing_allow_origins": "https://a.example"});
     let timing = async |config: Value, origin: &str| {
         let lines = format!("Origin: {origin}\r\n");
-        filtered(&bench(None), config, &lines).await.remove("timing-allow-origin")
+        filtered(&bench(None), config, &lines)
+            .await
+            .remove("timing-allow-origin")
     };
     assert_eq!(
         timing(config.clone(), "https://a.example").await.as_deref(),
@@ -171,7 +216,10 @@ async fn timings_have_lists_of_their_own() {
     );
     assert_eq!(timing(config, "https://b.example").await, None);
     let star = json!({"timing_allow_origins": "*"});
-    assert_eq!(timing(star, "https://b.example").await.as_deref(), Some("*"));
+    assert_eq!(
+        timing(star, "https://b.example").await.as_deref(),
+        Some("*")
+    );
     let regex = json!({"timing_allow_origins_by_regex": ["a"], "timing_allow_origins": "*"});
     assert_eq!(timing(regex, "https://b.test").await, None);
 }
@@ -205,10 +253,15 @@ async fn the_client_s_origin_counts_when_a_plugin_has_changed_the_header() {
     let mut scene = scene(get("/", "Origin: https://a.example\r\n")).await;
     assert!(goes_on(scene.rewrite(&*plugin).await));
     let request = scene.session.req_header_mut();
-    request.insert_header("Origin", "https://inside.example").unwrap();
+    request
+        .insert_header("Origin", "https://inside.example")
+        .unwrap();
     let mut head = ResponseHeader::build(200, None).unwrap();
     scene.header_filter(&*plugin, &mut head).unwrap();
-    assert_eq!(head.headers["access-control-allow-origin"], "https://a.example");
+    assert_eq!(
+        head.headers["access-control-allow-origin"],
+        "https://a.example"
+    );
 }
 
 #[tokio::test]
@@ -247,17 +300,30 @@ fn refused_configurations_say_where() {
     ] {
         let mut open = closed.clone();
         open[option] = json!("*");
-        assert_eq!(refused(open), ("/allow_credential".to_owned(), message.to_owned()), "{option}");
+        assert_eq!(
+            refused(open),
+            ("/allow_credential".to_owned(), message.to_owned()),
+            "{option}"
+        );
     }
     for origins in ["a.example", "http://a, http://b", "*,http://a", ""] {
-        assert_eq!(refused(json!({"allow_origins": origins})).0, "/allow_origins");
+        assert_eq!(
+            refused(json!({"allow_origins": origins})).0,
+            "/allow_origins"
+        );
     }
     let path = |config| refused(config).0;
-    assert_eq!(path(json!({"allow_origins_by_regex": ["a", "("]})), "/allow_origins_by_regex/1");
+    assert_eq!(
+        path(json!({"allow_origins_by_regex": ["a", "("]})),
+        "/allow_origins_by_regex/1"
+    );
     assert_eq!(
         path(json!({"timing_allow_origins_by_regex": ["("]})),
         "/timing_allow_origins_by_regex/0"
     );
-    assert_eq!(path(json!({"allow_origins_by_regex": []})), "/allow_origins_by_regex");
+    assert_eq!(
+        path(json!({"allow_origins_by_regex": []})),
+        "/allow_origins_by_regex"
+    );
     assert_eq!(path(json!({"allow_methods": "GET\n"})), "/allow_methods");
 }

@@ -12,7 +12,11 @@ fn definition() -> Definition {
 async fn status(config: Value, client: &str) -> u16 {
     let plugin = built(&definition(), config);
     // What the client writes about itself does not count.
-    let mut scene = scene(get("/", "X-Forwarded-For: 10.0.0.1\r\nX-Real-IP: 10.0.0.1\r\n")).await;
+    let mut scene = scene(get(
+        "/",
+        "X-Forwarded-For: 10.0.0.1\r\nX-Real-IP: 10.0.0.1\r\n",
+    ))
+    .await;
     scene.request.client = SocketAddr::new(client.parse::<IpAddr>().unwrap(), 1);
     match scene.access(&*plugin).await.unwrap() {
         crossway_sdk::flow::Flow::Next => 200,
@@ -44,14 +48,25 @@ async fn lists_admit_and_refuse_by_address() {
 #[tokio::test]
 async fn a_refusal_has_a_message() {
     let refusal = async |config: Value| {
-        said(scene(get("/", "")).await.access(&*built(&definition(), config)).await)
+        said(
+            scene(get("/", ""))
+                .await
+                .access(&*built(&definition(), config))
+                .await,
+        )
     };
     assert_eq!(
         refusal(json!({"blacklist": ["192.0.2.1"]})).await,
-        (403, "{\"message\":\"Your IP address is not allowed\"}\n".to_owned())
+        (
+            403,
+            "{\"message\":\"Your IP address is not allowed\"}\n".to_owned()
+        )
     );
     let chosen = json!({"whitelist": ["::1"], "message": "no", "response_code": 404});
-    assert_eq!(refusal(chosen).await, (404, "{\"message\":\"no\"}\n".to_owned()));
+    assert_eq!(
+        refusal(chosen).await,
+        (404, "{\"message\":\"no\"}\n".to_owned())
+    );
 }
 
 #[test]
@@ -69,10 +84,16 @@ fn refused_configurations_say_where() {
     assert_eq!(path, "/blacklist/1");
     assert!(message.contains("10.0.0.0/33"), "{message}");
     assert_eq!(refused(json!({"whitelist": []})).0, "/whitelist");
-    assert_eq!(refused(json!({"whitelist": ["::1"], "message": ""})).0, "/message");
+    assert_eq!(
+        refused(json!({"whitelist": ["::1"], "message": ""})).0,
+        "/message"
+    );
     let long = json!({"whitelist": ["::1"], "message": "x".repeat(1025)});
     assert_eq!(refused(long).0, "/message");
-    assert_eq!(refused(json!({"whitelist": ["::1"], "response_code": 405})).0, "/response_code");
+    assert_eq!(
+        refused(json!({"whitelist": ["::1"], "response_code": 405})).0,
+        "/response_code"
+    );
 }
 
 proptest! {

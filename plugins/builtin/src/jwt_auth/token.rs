@@ -46,15 +46,18 @@ impl<'t> Token<'t> {
 
     /// Whether a claim about time holds. A claim that is absent holds; one that is no number does not.
     pub(super) fn holds(&self, claim: Claim, now: f64, grace: f64) -> bool {
-        let (name, judge): (&str, fn(f64, f64, f64) -> bool) = match claim {
-            // RFC 7519 §4.1.4: "on or after which the JWT MUST NOT be accepted".
-            Claim::Exp => ("exp", |time, now, grace| now - grace < time),
-            // RFC 7519 §4.1.5: "before which the JWT MUST NOT be accepted".
-            Claim::Nbf => ("nbf", |time, now, grace| now + grace >= time),
+        let name = match claim {
+            Claim::Exp => "exp",
+            Claim::Nbf => "nbf",
         };
-        match self.claims.get(name) {
-            None => true,
-            Some(value) => value.as_f64().is_some_and(|time| judge(time, now, grace)),
-        }
+        let Some(value) = self.claims.get(name) else {
+            return true;
+        };
+        value.as_f64().is_some_and(|time| match claim {
+            // RFC 7519 §4.1.4: "on or after which the JWT MUST NOT be accepted".
+            Claim::Exp => now - grace < time,
+            // RFC 7519 §4.1.5: "before which the JWT MUST NOT be accepted".
+            Claim::Nbf => now + grace >= time,
+        })
     }
 }

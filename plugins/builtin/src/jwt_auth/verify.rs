@@ -34,11 +34,15 @@ impl Verifier {
             AlgorithmFamily::Hmac => secret(credential)?,
             family => public_key(credential, name, family)?,
         };
-        let unfit = |error: Error| BuildError::new("/public_key", format!("not a key for {name}: {error}"));
+        let unfit =
+            |error: Error| BuildError::new("/public_key", format!("not a key for {name}: {error}"));
         (DEFAULT_PROVIDER.verifier_factory)(&algorithm, &key).map_err(unfit)?;
         if algorithm.family() == AlgorithmFamily::Rsa {
             let der = key.try_get_as_bytes().map_err(unfit)?;
-            (DEFAULT_PROVIDER.key_utils.rsa_pub_components_from_public_key)(der).map_err(unfit)?;
+            (DEFAULT_PROVIDER
+                .key_utils
+                .rsa_pub_components_from_public_key)(der)
+            .map_err(unfit)?;
         }
         Ok(Self {
             name,

@@ -56,8 +56,14 @@ async fn names_of_header_and_argument_can_be_chosen() {
 
 #[tokio::test]
 async fn without_a_valid_key_there_is_a_challenge() {
-    let missing = ("{\"message\":\"Missing API key in request\"}\n", "apikey realm=\"key\"");
-    let invalid = ("{\"message\":\"Invalid API key in request\"}\n", "apikey realm=\"key\"");
+    let missing = (
+        "{\"message\":\"Missing API key in request\"}\n",
+        "apikey realm=\"key\"",
+    );
+    let invalid = (
+        "{\"message\":\"Invalid API key in request\"}\n",
+        "apikey realm=\"key\"",
+    );
     for (target, lines, expected) in [
         ("/", "", missing),
         ("/apikey=jack-key", "", missing),
@@ -70,7 +76,11 @@ async fn without_a_valid_key_there_is_a_challenge() {
         ("/?apikey=jack-key", "apikey: wrong\r\n", invalid),
     ] {
         let got = refusal(json!({}), get(target, lines)).await;
-        assert_eq!((got.0.as_str(), got.1.as_str()), expected, "{target} {lines}");
+        assert_eq!(
+            (got.0.as_str(), got.1.as_str()),
+            expected,
+            "{target} {lines}"
+        );
     }
 }
 
@@ -137,13 +147,16 @@ fn refused_configurations_say_where() {
     let refused = |config| refused(&definition(), config);
     assert_eq!(refused(json!({"header": "a b"})).0, "/header");
     assert_eq!(refused(json!({"realm": "a\nb"})).0, "/realm");
-    assert_eq!(refused(json!({"anonymous_consumer": ""})).0, "/anonymous_consumer");
+    assert_eq!(
+        refused(json!({"anonymous_consumer": ""})).0,
+        "/anonymous_consumer"
+    );
     assert_eq!(
         refused(json!({"hide": true})).1,
         "additional properties forbidden, found hide"
     );
     let credential = |c| definition().credential(&c).err().unwrap().message;
-    assert_eq!(credential(json!({})), "property key is required");
+    assert_eq!(credential(json!({})), "property \"key\" is required");
     assert!(credential(json!({"key": ""})).contains("string too short"));
 }
 
@@ -151,7 +164,10 @@ fn refused_configurations_say_where() {
 fn a_key_belongs_to_one_consumer_and_is_not_named() {
     let error = jack().with("jill", &definition(), json!({"key": "jack-key"}));
     let message = error.err().unwrap().to_string();
-    assert!(message.contains("jack") && !message.contains("jack-key"), "{message}");
+    assert!(
+        message.contains("jack") && !message.contains("jack-key"),
+        "{message}"
+    );
 }
 
 proptest! {

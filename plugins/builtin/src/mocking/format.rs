@@ -51,7 +51,9 @@ impl Format {
 /// Whether a property can be the name of an XML element. Narrower than XML 1.0, which also takes most of Unicode.
 pub(super) fn is_element_name(name: &str) -> bool {
     let mut chars = name.chars();
-    chars.next().is_some_and(|c| c.is_ascii_alphabetic() || c == '_')
+    chars
+        .next()
+        .is_some_and(|c| c.is_ascii_alphabetic() || c == '_')
         && chars.all(|c| c.is_ascii_alphanumeric() || "_-.".contains(c))
 }
 

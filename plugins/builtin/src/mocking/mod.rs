@@ -116,7 +116,12 @@ enum Header {
 }
 
 fn header(name: &str, value: String, cx: &BuildCx<'_>) -> Result<Header, BuildError> {
-    let at = || format!("/response_headers/{}", name.replace('~', "~0").replace('/', "~1"));
+    let at = || {
+        format!(
+            "/response_headers/{}",
+            name.replace('~', "~0").replace('/', "~1")
+        )
+    };
     let parsed = name
         .parse()
         .map_err(|_| cx.error(at(), "expected the name of a header"))?;
@@ -148,10 +153,10 @@ fn sample_body(
         return Err(cx.error(path, message));
     }
     let sample = Sample::read(schema, path)?;
-    if format == Format::Xml {
-        if let Some(name) = sample.names().find(|name| !format::is_element_name(name)) {
-            return Err(cx.error(path, format!("{name} cannot be the name of an XML element")));
-        }
+    if format == Format::Xml
+        && let Some(name) = sample.names().find(|name| !format::is_element_name(name))
+    {
+        return Err(cx.error(path, format!("{name} cannot be the name of an XML element")));
     }
     Ok(Body::Sample(sample))
 }

@@ -79,7 +79,10 @@ impl Sample {
 
 fn read(schema: &Map<String, Value>, path: &str, depth: usize) -> Result<Sample, BuildError> {
     if depth > DEEPEST {
-        return Err(BuildError::new(path, format!("nested deeper than {DEEPEST} levels")));
+        return Err(BuildError::new(
+            path,
+            format!("nested deeper than {DEEPEST} levels"),
+        ));
     }
     let example = schema.get("example");
     Ok(match kind(schema, path)?.as_str() {
@@ -92,9 +95,9 @@ fn read(schema: &Map<String, Value>, path: &str, depth: usize) -> Result<Sample,
         }
         "string" => {
             let template = example.and_then(Value::as_str).map(Template::parse);
-            let template = template.transpose().map_err(|error| {
-                BuildError::new(format!("{path}/example"), error.to_string())
-            })?;
+            let template = template
+                .transpose()
+                .map_err(|error| BuildError::new(format!("{path}/example"), error.to_string()))?;
             Sample::Text(template)
         }
         "number" => Sample::Number(example.and_then(Value::as_number).cloned()),
@@ -145,7 +148,10 @@ fn floor(example: &Value) -> Option<serde_json::Number> {
     if number.is_i64() || number.is_u64() {
         return Some(number.clone());
     }
-    #[expect(clippy::cast_possible_truncation, reason = "`as` keeps within the range of i64")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "`as` keeps within the range of i64"
+    )]
     let floor = number.as_f64()?.floor() as i64;
     Some(floor.into())
 }

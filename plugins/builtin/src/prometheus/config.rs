@@ -119,17 +119,22 @@ impl Attributes {
     /// # Errors
     /// A name or a value that Prometheus cannot take.
     pub(super) fn read(settings: Option<&Value>) -> Result<Self, BuildError> {
-        let refuse = |message: String| BuildError::new("", format!("plugin_attr.prometheus: {message}"));
+        let refuse =
+            |message: String| BuildError::new("", format!("plugin_attr.prometheus: {message}"));
         let empty = Value::Object(serde_json::Map::new());
         let mut written =
             Written::deserialize(settings.unwrap_or(&empty)).map_err(|e| refuse(e.to_string()))?;
         if !is_name(&written.metric_prefix, true) {
             let prefix = written.metric_prefix;
-            return Err(refuse(format!("metric_prefix: {prefix} cannot begin a metric's name")));
+            return Err(refuse(format!(
+                "metric_prefix: {prefix} cannot begin a metric's name"
+            )));
         }
         let mut metric = |name: &str| {
             let written = written.metrics.remove(name).unwrap_or_default();
-            written.read().map_err(|e| refuse(format!("metrics.{name}.extra_labels: {e}")))
+            written
+                .read()
+                .map_err(|e| refuse(format!("metrics.{name}.extra_labels: {e}")))
         };
         Ok(Self {
             status: metric("http_status")?,

@@ -25,9 +25,11 @@ const BANDWIDTH: &str = "bandwidth";
 const ERRORS: &str = "nginx_metric_errors_total";
 
 const STATUS_HELP: &str = "Responses by status, route, service, consumer and node";
-const LATENCY_HELP: &str = "Latency of requests in milliseconds: of the whole request, of the upstream, of the gateway";
+const LATENCY_HELP: &str =
+    "Latency of requests in milliseconds: of the whole request, of the upstream, of the gateway";
 const BANDWIDTH_HELP: &str = "Bytes of requests and responses";
-const ERRORS_HELP: &str = "Times that a label set was not counted on its own because there were too many";
+const ERRORS_HELP: &str =
+    "Times that a label set was not counted on its own because there were too many";
 
 const STATUS_LABELS: [&str; 11] = [
     "code",
@@ -75,7 +77,12 @@ impl Families {
             prefix: attributes.prefix.clone(),
             status: Table::new(&STATUS_LABELS, &attributes.status, max, Counter::default),
             latency: Table::new(&TRAFFIC_LABELS, &attributes.latency, max, histogram),
-            bandwidth: Table::new(&TRAFFIC_LABELS, &attributes.bandwidth, max, Counter::default),
+            bandwidth: Table::new(
+                &TRAFFIC_LABELS,
+                &attributes.bandwidth,
+                max,
+                Counter::default,
+            ),
             errors: Counter::default(),
             generation: AtomicU64::new(0),
             epoch: Instant::now(),
@@ -89,9 +96,7 @@ impl Families {
     /// Somebody else has a metric of one of these names.
     pub(super) fn register(self: &Arc<Self>, registry: &Registry) -> Result<(), String> {
         let register = || {
-            let exporter = || {
-                Exporter::new(self).map(|e| Box::new(e) as Box<dyn Collector>)
-            };
+            let exporter = || Exporter::new(self).map(|e| Box::new(e) as Box<dyn Collector>);
             // The exporter of families that nobody holds any more is still there; this one takes its place.
             if registry.register(exporter()?).is_err() {
                 registry.unregister(exporter()?)?;
@@ -195,9 +200,24 @@ impl Collector for Exporter {
         let mut errors = proto::Metric::default();
         families.errors.expose(&mut errors);
         let all = [
-            (STATUS, STATUS_HELP, MetricType::COUNTER, families.status.metrics()),
-            (LATENCY, LATENCY_HELP, MetricType::HISTOGRAM, families.latency.metrics()),
-            (BANDWIDTH, BANDWIDTH_HELP, MetricType::COUNTER, families.bandwidth.metrics()),
+            (
+                STATUS,
+                STATUS_HELP,
+                MetricType::COUNTER,
+                families.status.metrics(),
+            ),
+            (
+                LATENCY,
+                LATENCY_HELP,
+                MetricType::HISTOGRAM,
+                families.latency.metrics(),
+            ),
+            (
+                BANDWIDTH,
+                BANDWIDTH_HELP,
+                MetricType::COUNTER,
+                families.bandwidth.metrics(),
+            ),
             (ERRORS, ERRORS_HELP, MetricType::COUNTER, vec![errors]),
         ];
         all.into_iter()

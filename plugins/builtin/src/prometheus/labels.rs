@@ -70,7 +70,9 @@ pub(super) struct DisabledOf {
 impl From<&DisabledLabels> for DisabledOf {
     fn from(written: &DisabledLabels) -> Self {
         fn all<L: Copy + Into<Disabled>>(labels: &[L]) -> Disabled {
-            labels.iter().fold(Disabled::empty(), |all, l| all | (*l).into())
+            labels
+                .iter()
+                .fold(Disabled::empty(), |all, l| all | (*l).into())
         }
         // Latency and bandwidth never had these.
         let absent = Disabled::MATCHED_URI | Disabled::MATCHED_HOST | Disabled::SOURCE;
@@ -130,10 +132,7 @@ impl<'r> Labels<'r> {
                 ResponseSource::Proxy => "nginx",
                 ResponseSource::Upstream => "upstream",
             },
-            route: preferred(
-                route.map(|r| &*r.id),
-                route.and_then(|r| r.name.as_deref()),
-            ),
+            route: preferred(route.map(|r| &*r.id), route.and_then(|r| r.name.as_deref())),
             service: preferred(
                 route.and_then(|r| r.service_id.as_deref()),
                 route.and_then(|r| r.service_name.as_deref()),
@@ -225,7 +224,13 @@ impl<'r> Labels<'r> {
 }
 
 fn texts(disabled: Disabled) -> impl Fn(Disabled, &str) -> Box<str> {
-    move |label, text| if disabled.contains(label) { "".into() } else { text.into() }
+    move |label, text| {
+        if disabled.contains(label) {
+            "".into()
+        } else {
+            text.into()
+        }
+    }
 }
 
 /// Bytes that differ whenever a label differs. Long enough for most requests not to leave the stack.
@@ -240,7 +245,11 @@ impl Key {
     }
 
     /// Appends the values of further labels, and returns them.
-    pub(super) fn extra(&mut self, labels: &[(String, Template)], from: &dyn Lookup) -> LabelValues {
+    pub(super) fn extra(
+        &mut self,
+        labels: &[(String, Template)],
+        from: &dyn Lookup,
+    ) -> LabelValues {
         let mut text = Vec::new();
         let render = labels.iter().map(|(_, template)| {
             text.clear();

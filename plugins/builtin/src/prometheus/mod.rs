@@ -158,7 +158,10 @@ impl Measured {
         let since = |then: Instant| now.saturating_duration_since(then);
         Self {
             request: since(request.started),
-            upstream: request.tries.first().map_or(Duration::ZERO, |t| since(t.began)),
+            upstream: request
+                .tries
+                .first()
+                .map_or(Duration::ZERO, |t| since(t.began)),
             bytes_in: request.response.bytes_in,
             bytes_out: request.response.bytes_out,
             second: families.seconds(now),

@@ -75,14 +75,19 @@ impl Histogram {
         let buckets = bounds.nanoseconds.len() + 1;
         Self {
             bounds,
-            counts: std::iter::repeat_with(AtomicU64::default).take(buckets).collect(),
+            counts: std::iter::repeat_with(AtomicU64::default)
+                .take(buckets)
+                .collect(),
             nanoseconds: AtomicU64::default(),
         }
     }
 
     pub(super) fn observe(&self, duration: Duration) {
         let nanoseconds = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
-        let bucket = self.bounds.nanoseconds.partition_point(|b| *b < nanoseconds);
+        let bucket = self
+            .bounds
+            .nanoseconds
+            .partition_point(|b| *b < nanoseconds);
         if let Some(count) = self.counts.get(bucket) {
             count.fetch_add(1, Relaxed);
         }
@@ -148,7 +153,11 @@ impl<M: Measure + Send + Sync + 'static> Table<M> {
     ) -> Self {
         let extra = attributes.extra.iter().map(|(name, _)| name.clone());
         Self {
-            labels: labels.iter().map(|l| (*l).to_owned()).chain(extra).collect(),
+            labels: labels
+                .iter()
+                .map(|l| (*l).to_owned())
+                .chain(extra)
+                .collect(),
             by_values: papaya::HashMap::new(),
             expire: attributes.expire,
             max_series,
@@ -163,10 +172,12 @@ impl<M: Measure + Send + Sync + 'static> Table<M> {
             return Some(found.clone());
         }
         (series.len() < self.max_series).then(|| {
-            let new = || Arc::new(Series {
-                measure: (self.make)(),
-                touched: AtomicU64::new(now),
-            });
+            let new = || {
+                Arc::new(Series {
+                    measure: (self.make)(),
+                    touched: AtomicU64::new(now),
+                })
+            };
             series.get_or_insert_with(values, new).clone()
         })
     }
@@ -176,10 +187,12 @@ impl<M: Measure + Send + Sync + 'static> Table<M> {
         for (at, value) in values.iter_mut().enumerate().skip(1) {
             *value = if at == 1 { OVERFLOW } else { "" }.into();
         }
-        let new = || Arc::new(Series {
-            measure: (self.make)(),
-            touched: AtomicU64::new(now),
-        });
+        let new = || {
+            Arc::new(Series {
+                measure: (self.make)(),
+                touched: AtomicU64::new(now),
+            })
+        };
         self.by_values.pin().get_or_insert_with(values, new).clone()
     }
 

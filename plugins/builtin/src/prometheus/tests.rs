@@ -29,7 +29,9 @@ fn bench(attributes: Value, metadata: Value) -> Bench {
 
 fn text(registry: &Registry) -> String {
     let mut out = Vec::new();
-    TextEncoder::new().encode(&registry.gather(), &mut out).unwrap();
+    TextEncoder::new()
+        .encode(&registry.gather(), &mut out)
+        .unwrap();
     String::from_utf8(out).unwrap()
 }
 
@@ -37,7 +39,8 @@ fn text(registry: &Registry) -> String {
 fn value(registry: &Registry, name: &str, labels: &[&str]) -> Option<f64> {
     let text = text(registry);
     let mut found = text.lines().filter(|line| {
-        line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' ']))
+        line.strip_prefix(name)
+            .is_some_and(|rest| rest.starts_with(['{', ' ']))
             && labels.iter().all(|label| line.contains(label))
     });
     let value = found.next()?.rsplit_once(' ')?.1.parse().ok();
@@ -122,36 +125,59 @@ async fn a_request_counts_under_the_names_and_labels_of_apisix() {
     }
     assert!(text.contains("# TYPE apisix_http_status counter\n"));
     assert!(text.contains("# TYPE apisix_http_latency histogram\n"));
-    let sum = value(&bench.metrics, "apisix_http_latency_sum", &["type=\"apisix\""]).unwrap();
+    let sum = value(
+        &bench.metrics,
+        "apisix_http_latency_sum",
+        &["type=\"apisix\""],
+    )
+    .unwrap();
     assert!((59.0..61.0).contains(&sum), "{sum}");
 }
 
 #[tokio::test]
 async fn a_request_without_route_and_node_has_empty_labels_and_no_upstream_latency() {
     let bench = bench(Value::Null, Value::Null);
-    let plugin = bench.build(&definition(), json!({"prefer_name": true})).unwrap();
+    let plugin = bench
+        .build(&definition(), json!({"prefer_name": true}))
+        .unwrap();
     let mut scene = scene(get("/", "")).await;
     log(&plugin, &mut scene);
-    let labels = ["code=\"499\"", "route=\"\"", "node=\"\"", "response_source=\"apisix\""];
-    assert_eq!(value(&bench.metrics, "apisix_http_status", &labels), Some(1.0));
+    let labels = [
+        "code=\"499\"",
+        "route=\"\"",
+        "node=\"\"",
+        "response_source=\"apisix\"",
+    ];
+    assert_eq!(
+        value(&bench.metrics, "apisix_http_status", &labels),
+        Some(1.0)
+    );
     assert!(!text(&bench.metrics).contains("type=\"upstream\""));
 }
 
 #[tokio::test]
 async fn names_are_preferred_where_there_are_any() {
     let bench = bench(Value::Null, Value::Null);
-    let plugin = bench.build(&definition(), json!({"prefer_name": true})).unwrap();
+    let plugin = bench
+        .build(&definition(), json!({"prefer_name": true}))
+        .unwrap();
     let mut scene = finished().await;
     log(&plugin, &mut scene);
     let labels = ["route=\"shop\"", "service=\"backend\""];
-    assert_eq!(value(&bench.metrics, "apisix_http_status", &labels), Some(1.0));
+    assert_eq!(
+        value(&bench.metrics, "apisix_http_status", &labels),
+        Some(1.0)
+    );
     scene.request.route = Some(Arc::new(RouteInfo {
         id: "7".into(),
         ..RouteInfo::default()
     }));
     log(&plugin, &mut scene);
     let labels = ["route=\"7\"", "service=\"\""];
-    assert_eq!(value(&bench.metrics, "apisix_http_status", &labels), Some(1.0));
+    assert_eq!(
+        value(&bench.metrics, "apisix_http_status", &labels),
+        Some(1.0)
+    );
 }
 
 #[tokio::test]
@@ -168,10 +194,19 @@ async fn labels_that_would_run_into_each_other_are_told_apart() {
         }));
         log(&plugin, &mut scene);
     }
-    for labels in [["route=\"1\"", "service=\"23\""], ["route=\"12\"", "service=\"3\""]] {
-        assert_eq!(value(&bench.metrics, "apisix_http_status", &labels), Some(1.0));
+    for labels in [
+        ["route=\"1\"", "service=\"23\""],
+        ["route=\"12\"", "service=\"3\""],
+    ] {
+        assert_eq!(
+            value(&bench.metrics, "apisix_http_status", &labels),
+            Some(1.0)
+        );
         let ingress = [labels[0], labels[1], "type=\"ingress\""];
-        assert_eq!(value(&bench.metrics, "apisix_bandwidth", &ingress), Some(70.0));
+        assert_eq!(
+            value(&bench.metrics, "apisix_bandwidth", &ingress),
+            Some(70.0)
+        );
     }
 }
 
@@ -205,18 +240,35 @@ async fn disabled_labels_stay_empty() {
     log(&plugin, &mut scene);
     scene.request.tries[0].address = Some(([10, 0, 0, 2], 80).into());
     log(&plugin, &mut scene);
-    let labels = ["consumer=\"\"", "node=\"\"", "matched_uri=\"\"", "matched_host=\"a.example\""];
-    assert_eq!(value(&bench.metrics, "apisix_http_status", &labels), Some(2.0));
+    let labels = [
+        "consumer=\"\"",
+        "node=\"\"",
+        "matched_uri=\"\"",
+        "matched_host=\"a.example\"",
+    ];
+    assert_eq!(
+        value(&bench.metrics, "apisix_http_status", &labels),
+        Some(2.0)
+    );
     let labels = ["type=\"request\"", "consumer=\"jack\"", "node=\"\""];
-    assert_eq!(value(&bench.metrics, "apisix_http_latency_count", &labels), Some(2.0));
+    assert_eq!(
+        value(&bench.metrics, "apisix_http_latency_count", &labels),
+        Some(2.0)
+    );
     let labels = ["type=\"egress\"", "node=\"10.0.0.2\""];
-    assert_eq!(value(&bench.metrics, "apisix_bandwidth", &labels), Some(700.0));
+    assert_eq!(
+        value(&bench.metrics, "apisix_bandwidth", &labels),
+        Some(700.0)
+    );
     for metadata in [
         json!({"disabled_labels": {"http_status": ["code"]}}),
         json!({"disabled_labels": {"bandwidth": ["matched_uri"]}}),
         json!({"disabled_labels": {"llm_latency": []}}),
     ] {
-        assert!(definition().check_metadata(&metadata).is_err(), "{metadata}");
+        assert!(
+            definition().check_metadata(&metadata).is_err(),
+            "{metadata}"
+        );
     }
 }
 
@@ -239,7 +291,9 @@ async fn prefix_buckets_and_further_labels_come_from_the_settings() {
     let labels = ["missing=\"\"", "type=\"ingress\""];
     assert_eq!(value(&bench.metrics, "gw_bandwidth", &labels), Some(140.0));
     let buckets = text(&bench.metrics);
-    let buckets = buckets.lines().filter(|l| l.contains("le=") && l.contains("\"request\""));
+    let buckets = buckets
+        .lines()
+        .filter(|l| l.contains("le=") && l.contains("\"request\""));
     assert_eq!(buckets.count(), 3);
 }
 
@@ -256,9 +310,18 @@ async fn too_many_series_are_counted_together() {
         log(&plugin, &mut scene);
     }
     let overflow = ["code=\"200\"", "route=\"__overflow__\"", "q=\"\""];
-    assert_eq!(value(&bench.metrics, "apisix_http_status", &overflow), Some(4.0));
-    assert_eq!(value(&bench.metrics, "apisix_http_status", &["q=\"5\""]), Some(1.0));
-    assert_eq!(value(&bench.metrics, "apisix_nginx_metric_errors_total", &[]), Some(4.0));
+    assert_eq!(
+        value(&bench.metrics, "apisix_http_status", &overflow),
+        Some(4.0)
+    );
+    assert_eq!(
+        value(&bench.metrics, "apisix_http_status", &["q=\"5\""]),
+        Some(1.0)
+    );
+    assert_eq!(
+        value(&bench.metrics, "apisix_nginx_metric_errors_total", &[]),
+        Some(4.0)
+    );
 }
 
 #[test]
@@ -276,7 +339,10 @@ fn a_series_without_requests_expires_and_starts_anew() {
     assert!(families.status.expire(31));
     assert_eq!(families.status.find(values(), 31).unwrap().measure.get(), 0);
     // Without `expire` a series stays.
-    families.bandwidth.find(vec!["ingress".into(); 8], 0).unwrap();
+    families
+        .bandwidth
+        .find(vec!["ingress".into(); 8], 0)
+        .unwrap();
     assert!(!families.bandwidth.expire(u64::MAX / 2));
 }
 
@@ -313,7 +379,9 @@ fn counting_from_many_threads_loses_nothing() {
     std::thread::scope(|scope| {
         for _ in 0..4 {
             scope.spawn(|| {
-                let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+                let runtime = tokio::runtime::Builder::new_current_thread()
+                    .build()
+                    .unwrap();
                 let mut scene = runtime.block_on(finished());
                 for code in 0..1000 {
                     scene.request.response.status = 200 + code % 5;
@@ -324,8 +392,15 @@ fn counting_from_many_threads_loses_nothing() {
     });
     for code in 200..205 {
         let label = format!("code=\"{code}\"");
-        assert_eq!(value(&bench.metrics, "apisix_http_status", &[&label]), Some(800.0));
+        assert_eq!(
+            value(&bench.metrics, "apisix_http_status", &[&label]),
+            Some(800.0)
+        );
     }
-    let count = value(&bench.metrics, "apisix_http_latency_count", &["type=\"request\""]);
+    let count = value(
+        &bench.metrics,
+        "apisix_http_latency_count",
+        &["type=\"request\""],
+    );
     assert_eq!(count, Some(4000.0));
 }

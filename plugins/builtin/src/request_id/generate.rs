@@ -71,7 +71,10 @@ fn base62(mut words: [u32; 5]) -> [u8; KSUID_LENGTH] {
         let mut rest = 0u64;
         for word in &mut words {
             let value = (rest << 32) | u64::from(*word);
-            #[expect(clippy::cast_possible_truncation, reason = "rest < 62, so value / 62 < 2^32")]
+            #[expect(
+                clippy::cast_possible_truncation,
+                reason = "rest < 62, so value / 62 < 2^32"
+            )]
             {
                 *word = (value / 62) as u32;
             }
@@ -121,7 +124,13 @@ mod tests {
     /// The example of the KSUID specification.
     #[test]
     fn base62_of_the_specification_s_example() {
-        let words = [0x0669_F7EF, 0xB5A1_CD34, 0xB5F9_9D11, 0x54FB_6853, 0x345C_9735];
+        let words = [
+            0x0669_F7EF,
+            0xB5A1_CD34,
+            0xB5F9_9D11,
+            0x54FB_6853,
+            0x345C_9735,
+        ];
         assert_eq!(&base62(words), b"0ujtsYcgvSTl8PAuAdqWYSMnLOv");
         assert_eq!(&base62([0; 5]), b"000000000000000000000000000");
         assert_eq!(&base62([u32::MAX; 5]), b"aWgEPTl1tmebfsQzFP4bxwgy80V");

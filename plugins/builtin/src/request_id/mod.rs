@@ -45,9 +45,7 @@ impl Plugin for RequestId {
                 Algorithm::Uuidv7 => Generator::UuidV7,
                 Algorithm::Ksuid => Generator::Ksuid,
                 Algorithm::Nanoid => Generator::nanoid(),
-                Algorithm::RangeId => {
-                    Generator::Characters(char_set.into_bytes().into(), length)
-                }
+                Algorithm::RangeId => Generator::Characters(char_set.into_bytes().into(), length),
             },
         })
     }
@@ -70,11 +68,7 @@ impl Plugin for RequestId {
         Step::next()
     }
 
-    fn header_filter(
-        &self,
-        ex: &mut Exchange<'_>,
-        head: &mut ResponseHeader,
-    ) -> Result<(), Error> {
+    fn header_filter(&self, ex: &mut Exchange<'_>, head: &mut ResponseHeader) -> Result<(), Error> {
         let sent = head.headers.get(&self.header);
         if !self.in_response || sent.is_some_and(|id| !id.is_empty()) {
             return Ok(());

@@ -12,7 +12,14 @@ async fn run(config: Value, lines: impl AsRef<[u8]>) -> (String, Option<String>,
     let plugin = built(&definition(), config);
     let mut scene = scene(get("/", lines)).await;
     assert!(goes_on(scene.rewrite(&*plugin).await));
-    let id = scene.request.id.clone().unwrap().to_str().unwrap().to_owned();
+    let id = scene
+        .request
+        .id
+        .clone()
+        .unwrap()
+        .to_str()
+        .unwrap()
+        .to_owned();
     let mut head = ResponseHeader::build(200, None).unwrap();
     scene.header_filter(&*plugin, &mut head).unwrap();
     let mut sent = head.headers.iter();
@@ -93,7 +100,10 @@ async fn a_request_that_never_came_this_far_gets_no_id() {
 async fn length_and_characters_of_a_range_id_can_be_chosen() {
     let config = json!({"algorithm": "range_id", "range_id": {"length": 40, "char_set": "aaabbb"}});
     let (id, ..) = run(config, "").await;
-    assert!(id.len() == 40 && id.bytes().all(|b| b == b'a' || b == b'b'), "{id}");
+    assert!(
+        id.len() == 40 && id.bytes().all(|b| b == b'a' || b == b'b'),
+        "{id}"
+    );
 }
 
 #[test]
@@ -102,8 +112,20 @@ fn refused_configurations_say_where() {
     assert_eq!(path(json!({"header_name": "a:b"})), "/header_name");
     assert_eq!(path(json!({"algorithm": "snowflake"})), "/algorithm");
     assert_eq!(path(json!({"range_id": {"length": 5}})), "/range_id/length");
-    assert_eq!(path(json!({"range_id": {"length": 257}})), "/range_id/length");
-    assert_eq!(path(json!({"range_id": {"char_set": "abcde"}})), "/range_id/char_set");
-    assert_eq!(path(json!({"range_id": {"char_set": "abcde\u{e9}"}})), "/range_id/char_set");
-    assert_eq!(path(json!({"range_id": {"char_set": "abc de"}})), "/range_id/char_set");
+    assert_eq!(
+        path(json!({"range_id": {"length": 257}})),
+        "/range_id/length"
+    );
+    assert_eq!(
+        path(json!({"range_id": {"char_set": "abcde"}})),
+        "/range_id/char_set"
+    );
+    assert_eq!(
+        path(json!({"range_id": {"char_set": "abcde\u{e9}"}})),
+        "/range_id/char_set"
+    );
+    assert_eq!(
+        path(json!({"range_id": {"char_set": "abc de"}})),
+        "/range_id/char_set"
+    );
 }
