@@ -64,11 +64,10 @@ impl Chain {
             let plugin = &placed.entry.instance;
             // A reborrow that the closure takes along, so that a future may keep it.
             let turn = &mut *ex;
-            let step = catch_unwind(AssertUnwindSafe(move || match phase {
+            let flow = match caught(move || match phase {
                 Phases::REWRITE => plugin.rewrite(turn),
                 _ => plugin.access(turn),
-            }));
-            let flow = match step {
+            }) {
                 Ok(Step::Done(flow)) => flow,
                 Ok(Step::Wait(future)) => AssertUnwindSafe(future)
                     .catch_unwind()
@@ -162,7 +161,7 @@ impl Chain {
                 continue;
             }
             ex.enter(placed.slot);
-            if catch_unwind(AssertUnwindSafe(|| placed.entry.instance.log(ex))).is_err() {
+            if caught(|| placed.entry.instance.log(ex)).is_err() {
                 placed.report(Phases::LOG, ex, &panicked());
             }
         }
@@ -180,7 +179,7 @@ impl Chain {
                 continue;
             }
             ex.enter(placed.slot);
-            let done = catch_unwind(AssertUnwindSafe(|| call(&placed.entry, ex)));
+            let done = caught(|| call(&placed.entry, ex));
             if let Err(error) = done.unwrap_or_else(|_| Err(panicked())) {
                 placed.report(phase, ex, &error);
                 return Err(Failed {
@@ -198,6 +197,11 @@ impl Chain {
 pub struct Failed {
     /// Its name.
     pub plugin: &'static str,
+}
+
+/// Runs a piece of a plugin. The request that it was for ends, so nothing looks at what a panic left half done.
+fn caught<R>(piece: impl FnOnce() -> R) -> std::thread::Result<R> {
+    catch_unwind(AssertUnwindSafe(piece))
 }
 
 fn panicked() -> Error {
@@ -225,15 +229,13 @@ impl Placed {
 
     /// The reply with `_meta.error_response` for a body.
     fn dress(&self, mut reply: Reply) -> Reply {
-        if let Some(body) = self
+        let replacement = self
             .entry
             .meta
             .as_ref()
-            .and_then(|m| m.error_response.as_ref())
-        {
-            if reply.status.as_u16() >= 400 {
-                reply.body = ReplyBody::Bytes(body.clone());
-            }
+            .and_then(|m| m.error_response.as_ref());
+        if let (true, Some(body)) = (reply.status.as_u16() >= 400, replacement) {
+            reply.body = ReplyBody::Bytes(body.clone());
         }
         reply
     }
