@@ -27,7 +27,12 @@ pub enum Command {
 #[derive(Debug, Default, PartialEq, Args)]
 pub struct SettingsFile {
     /// Settings file. Without it: defaults and environment variables.
-    #[arg(short = 'c', long = "config", value_name = "FILE", env = "CROSSWAY_CONFIG")]
+    #[arg(
+        short = 'c',
+        long = "config",
+        value_name = "FILE",
+        env = "CROSSWAY_CONFIG"
+    )]
     pub config: Option<PathBuf>,
 }
 
@@ -104,7 +109,9 @@ mod tests {
 
     fn parse(line: &str) -> Result<Command, String> {
         let arguments = std::iter::once("crossway").chain(line.split('|'));
-        Arguments::try_parse_from(arguments).map(|a| a.command).map_err(|e| e.to_string())
+        Arguments::try_parse_from(arguments)
+            .map(|a| a.command)
+            .map_err(|e| e.to_string())
     }
 
     #[test]
@@ -114,7 +121,9 @@ mod tests {
 
     #[test]
     fn each_command_is_read() {
-        let Ok(Command::Run(run)) = parse("run|-c|a.yaml") else { panic!() };
+        let Ok(Command::Run(run)) = parse("run|-c|a.yaml") else {
+            panic!()
+        };
         assert_eq!(run.settings.config, Some("a.yaml".into()));
         let Ok(Command::Check(check)) = parse("check|--config|a.yaml|--resources|r.yaml") else {
             panic!()
@@ -125,7 +134,10 @@ mod tests {
         ) else {
             panic!()
         };
-        assert_eq!((explain.method.as_str(), explain.uri.as_str()), ("GET", "/a?b=1"));
+        assert_eq!(
+            (explain.method.as_str(), explain.uri.as_str()),
+            ("GET", "/a?b=1")
+        );
         let headers = [("X-A", "b:c"), ("X-B", "")].map(|(n, v)| (n.to_owned(), v.to_owned()));
         assert_eq!(explain.headers, headers);
         assert_eq!(explain.remote_addr.to_string(), "127.0.0.1");
@@ -149,6 +161,10 @@ mod tests {
 
     #[test]
     fn the_version_is_told() {
-        assert!(parse("--version").unwrap_err().contains(env!("CARGO_PKG_VERSION")));
+        assert!(
+            parse("--version")
+                .unwrap_err()
+                .contains(env!("CARGO_PKG_VERSION"))
+        );
     }
 }

@@ -25,5 +25,6 @@ pub fn hostname() -> &'static str {
 pub fn started_at() -> f64 {
     static AT: OnceLock<SystemTime> = OnceLock::new();
     let at = AT.get_or_init(SystemTime::now);
-    at.duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
+    at.duration_since(UNIX_EPOCH)
+        .map_or(0.0, |since| since.as_secs_f64())
 }

@@ -3,13 +3,15 @@
 use crate::settings::{Log, LogFormat};
 use std::io::{self, IsTerminal};
 use tracing_subscriber::{
-    EnvFilter, Layer, Registry, filter::ParseError, fmt, layer::SubscriberExt, util::SubscriberInitExt,
+    EnvFilter, Layer, Registry, filter::ParseError, fmt, layer::SubscriberExt,
+    util::SubscriberInitExt,
 };
 
 /// Libraries whose chatter is of no use below a warning, whatever level was asked for. Pingora logs an error for each failed
 /// request: the proxy suppresses those and writes its own.
-const QUIET: [&str; 8] =
-    ["pingora", "h2", "hyper", "rustls", "tokio", "hickory", "reqwest", "mio"];
+const QUIET: [&str; 8] = [
+    "pingora", "h2", "hyper", "rustls", "tokio", "hickory", "reqwest", "mio",
+];
 
 /// The variable that takes precedence over the settings.
 const VARIABLE: &str = "RUST_LOG";
@@ -18,7 +20,9 @@ const VARIABLE: &str = "RUST_LOG";
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
     /// The variable is no filter.
-    #[error("RUST_LOG: {0} (expected a level such as debug, or modules such as crossway::store=debug,info)")]
+    #[error(
+        "RUST_LOG: {0} (expected a level such as debug, or modules such as crossway::store=debug,info)"
+    )]
     Filter(#[from] ParseError),
 }
 
@@ -40,19 +44,33 @@ pub fn install(settings: &Log) -> Result<Installed, LogError> {
         Ok(directives) if !directives.is_empty() => EnvFilter::try_new(directives)?,
         _ => EnvFilter::try_new(directives(settings))?,
     };
-    let lines = fmt::layer().with_writer(io::stderr).with_ansi(io::stderr().is_terminal());
+    let lines = fmt::layer()
+        .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal());
     let lines: Box<dyn Layer<_> + Send + Sync> = match settings.format {
         LogFormat::Text => lines.boxed(),
         LogFormat::Json => lines.with_ansi(false).json().flatten_event(true).boxed(),
     };
-    let done = Registry::default().with(lines.with_filter(filter)).try_init();
-    Ok(if done.is_ok() { Installed::Now } else { Installed::Already })
+    let done = Registry::default()
+        .with(lines.with_filter(filter))
+        .try_init();
+    Ok(if done.is_ok() {
+        Installed::Now
+    } else {
+        Installed::Already
+    })
 }
 
 fn directives(settings: &Log) -> String {
     let level = settings.level.name();
-    let quiet = if matches!(level, "off" | "error") { level } else { "warn" };
-    QUIET.iter().fold(level.to_owned(), |all, library| format!("{all},{library}={quiet}"))
+    let quiet = if matches!(level, "off" | "error") {
+        level
+    } else {
+        "warn"
+    };
+    QUIET.iter().fold(level.to_owned(), |all, library| {
+        format!("{all},{library}={quiet}")
+    })
 }
 
 #[cfg(test)]
@@ -63,7 +81,12 @@ mod tests {
 
     #[test]
     fn libraries_never_say_more_than_they_may() {
-        let of = |level| directives(&Log { level, format: LogFormat::Text });
+        let of = |level| {
+            directives(&Log {
+                level,
+                format: LogFormat::Text,
+            })
+        };
         assert!(of(LogLevel::Debug).starts_with("debug,pingora=warn,"));
         assert!(of(LogLevel::Error).starts_with("error,pingora=error,"));
         assert!(of(LogLevel::Off).ends_with("mio=off"));

@@ -16,7 +16,9 @@ pub(super) fn thread_number() -> usize {
 
 /// As many shards as there are cores, rounded up to a power of two.
 pub(super) fn count() -> usize {
-    std::thread::available_parallelism().map_or(1, usize::from).next_power_of_two()
+    std::thread::available_parallelism()
+        .map_or(1, usize::from)
+        .next_power_of_two()
 }
 
 /// The shard at `number`, counted round; `None` when there are none at all.

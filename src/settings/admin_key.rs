@@ -54,7 +54,11 @@ pub fn admin_keys(
     admin: &Admin,
     data_dir: &Path,
 ) -> Result<(Vec<AdminKey>, KeyOrigin), AdminKeyError> {
-    let only = |key| AdminKey { name: NAME.to_owned(), key, role: Role::Admin };
+    let only = |key| AdminKey {
+        name: NAME.to_owned(),
+        key,
+        role: Role::Admin,
+    };
     let mut keys: Vec<_> = admin.key.clone().map(only).into_iter().collect();
     keys.extend(admin.keys.iter().cloned());
     if !keys.is_empty() {
@@ -74,7 +78,10 @@ pub fn admin_keys(
 }
 
 fn read(path: &Path) -> Result<Option<Secret>, AdminKeyError> {
-    let failed = |source| AdminKeyError::File { path: path.to_owned(), source };
+    let failed = |source| AdminKeyError::File {
+        path: path.to_owned(),
+        source,
+    };
     let text = match fs::read_to_string(path) {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -93,7 +100,10 @@ fn read(path: &Path) -> Result<Option<Secret>, AdminKeyError> {
 
 /// Writes a new key beside the place and moves it there, unless there is one by now (`false`): nobody ever reads half a key.
 fn create(directory: &Path, path: &Path) -> Result<bool, AdminKeyError> {
-    let failed = |path: &Path, source| AdminKeyError::File { path: path.to_owned(), source };
+    let failed = |path: &Path, source| AdminKeyError::File {
+        path: path.to_owned(),
+        source,
+    };
     fs::DirBuilder::new()
         .recursive(true)
         .mode(0o700)
@@ -108,7 +118,10 @@ fn create(directory: &Path, path: &Path) -> Result<bool, AdminKeyError> {
         file.as_file().sync_all()?;
         Ok(file)
     };
-    match write().map_err(|e| failed(path, e))?.persist_noclobber(path) {
+    match write()
+        .map_err(|e| failed(path, e))?
+        .persist_noclobber(path)
+    {
         Ok(_) => Ok(true),
         Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
         Err(error) => Err(failed(path, error.error)),
@@ -138,7 +151,11 @@ mod tests {
         assert!(!format!("{made:?}").contains(made[0].key.expose()));
         let (again, origin) = admin_keys(&Admin::default(), &data).unwrap();
         assert_eq!((again, origin), (made, KeyOrigin::File(path)));
-        assert_eq!(fs::read_dir(&data).unwrap().count(), 1, "nothing else is left behind");
+        assert_eq!(
+            fs::read_dir(&data).unwrap().count(),
+            1,
+            "nothing else is left behind"
+        );
     }
 
     #[test]
@@ -160,7 +177,9 @@ mod tests {
             started.into_iter().map(|t| t.join().unwrap()).collect()
         });
         assert!(keys.iter().all(|(key, _)| *key == keys[0].0));
-        let created = keys.iter().filter(|(_, from)| matches!(from, KeyOrigin::Created(_)));
+        let created = keys
+            .iter()
+            .filter(|(_, from)| matches!(from, KeyOrigin::Created(_)));
         assert_eq!(created.count(), 1);
     }
 
@@ -180,7 +199,10 @@ mod tests {
         };
         let (keys, origin) = admin_keys(&admin, &data).unwrap();
         assert_eq!(origin, KeyOrigin::Settings);
-        let names: Vec<_> = keys.iter().map(|k| (k.name.as_str(), k.key.expose())).collect();
+        let names: Vec<_> = keys
+            .iter()
+            .map(|k| (k.name.as_str(), k.key.expose()))
+            .collect();
         assert_eq!(names, [("admin", "one"), ("dashboard", "two")]);
         assert!(!data.exists());
     }
@@ -194,9 +216,18 @@ mod tests {
             fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
             admin_keys(&Admin::default(), home.path())
         };
-        assert!(matches!(write(" \n", 0o600), Err(AdminKeyError::Malformed(_))));
-        assert!(matches!(write("a b", 0o600), Err(AdminKeyError::Malformed(_))));
-        assert!(matches!(write("secret\n", 0o644), Err(AdminKeyError::Exposed(_))));
+        assert!(matches!(
+            write(" \n", 0o600),
+            Err(AdminKeyError::Malformed(_))
+        ));
+        assert!(matches!(
+            write("a b", 0o600),
+            Err(AdminKeyError::Malformed(_))
+        ));
+        assert!(matches!(
+            write("secret\n", 0o644),
+            Err(AdminKeyError::Exposed(_))
+        ));
         let (keys, _) = write("secret\n", 0o660).unwrap();
         assert_eq!(keys[0].key.expose(), "secret");
     }

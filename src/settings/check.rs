@@ -18,7 +18,9 @@ pub(super) fn typed(schema: &Value, document: Value) -> Result<Settings, Fault> 
 
 /// What the schema demands beyond the types.
 fn ranges(schema: &Value, document: &Value) -> Result<(), Fault> {
-    let Err(error) = Schema::new(schema.clone()).check(document) else { return Ok(()) };
+    let Err(error) = Schema::new(schema.clone()).check(document) else {
+        return Ok(());
+    };
     let mut key = String::new();
     let mut message = error.message.as_str();
     for part in error.path.split('/').skip(1) {
@@ -43,7 +45,10 @@ fn ranges(schema: &Value, document: &Value) -> Result<(), Fault> {
 fn rules(settings: &Settings) -> Result<(), Fault> {
     let fault = |key: &str, message: String| Err((key.to_owned(), message));
     if settings.listen.https.is_some() {
-        return fault("listen.https", "TLS listeners are not available yet".to_owned());
+        return fault(
+            "listen.https",
+            "TLS listeners are not available yet".to_owned(),
+        );
     }
     if settings.store.kind() == StoreKind::File && settings.store.file.is_none() {
         return fault("store.file", "is needed when store.kind is file".to_owned());
@@ -72,15 +77,22 @@ fn rules(settings: &Settings) -> Result<(), Fault> {
 
 /// Two listeners at one address. Port 0 is a free one each time.
 fn clash(settings: &Settings) -> Option<(&'static str, &'static str, std::net::SocketAddr)> {
-    let http: Vec<_> = Addresses::iter(&settings.listen.http).map(|a| ("listen.http", a)).collect();
+    let http: Vec<_> = Addresses::iter(&settings.listen.http)
+        .map(|a| ("listen.http", a))
+        .collect();
     let mut taken = http;
-    let admin = settings.admin.enabled.then_some(("admin.listen", settings.admin.listen.0));
+    let admin = settings
+        .admin
+        .enabled
+        .then_some(("admin.listen", settings.admin.listen.0));
     let others = [
         ("control.listen", settings.control.listen.0),
         ("metrics.listen", settings.metrics.listen.0),
     ];
     for (key, address) in admin.into_iter().chain(others) {
-        let other = taken.iter().find(|(_, one)| *one == address && address.port() != 0);
+        let other = taken
+            .iter()
+            .find(|(_, one)| *one == address && address.port() != 0);
         if let Some((other, _)) = other {
             return Some((key, other, address));
         }

@@ -89,7 +89,9 @@ pub struct Control {
 
 impl Default for Control {
     fn default() -> Self {
-        Self { listen: loopback(9090) }
+        Self {
+            listen: loopback(9090),
+        }
     }
 }
 

@@ -17,7 +17,10 @@ const CONFIG: &str = "CROSSWAY_CONFIG";
 /// whoever it belongs to.
 pub fn process() -> impl Iterator<Item = (String, String)> {
     let text = |(name, value): (OsString, OsString)| {
-        let name = name.into_string().ok().filter(|name| name.starts_with(PREFIX))?;
+        let name = name
+            .into_string()
+            .ok()
+            .filter(|name| name.starts_with(PREFIX))?;
         Some((name, value.to_string_lossy().into_owned()))
     };
     std::env::vars_os().filter_map(text)
@@ -36,7 +39,10 @@ pub(super) fn overlay(
             continue;
         }
         let Some(key) = leaves.iter().find(|key| key.variable() == name) else {
-            return Err(SettingsError::UnknownVariable { nearest: nearest(&leaves, &name), name });
+            return Err(SettingsError::UnknownVariable {
+                nearest: nearest(&leaves, &name),
+                name,
+            });
         };
         // Compose files and charts pass empty variables for what was left unset.
         if text.is_empty() {
@@ -58,7 +64,10 @@ fn value(name: &str, text: String, types: &[&str]) -> Result<Value, SettingsErro
         Ok(value) if !as_text || types.contains(&type_name(&value)) => Ok(value),
         _ if as_text => Ok(Value::String(text)),
         Ok(value) => Ok(value),
-        Err(message) => Err(SettingsError::Syntax { origin: name.to_owned(), message }),
+        Err(message) => Err(SettingsError::Syntax {
+            origin: name.to_owned(),
+            message,
+        }),
     }
 }
 
@@ -77,7 +86,9 @@ fn put(document: &mut Map<String, Value>, path: &str, value: Value) {
     match path.split_once('.') {
         None => drop(document.insert(path.to_owned(), value)),
         Some((section, below)) => {
-            let section = document.entry(section).or_insert_with(|| Value::Object(Map::new()));
+            let section = document
+                .entry(section)
+                .or_insert_with(|| Value::Object(Map::new()));
             // Always a mapping: the document fits the tree.
             if let Value::Object(section) = section {
                 put(section, below, value);
@@ -89,8 +100,12 @@ fn put(document: &mut Map<String, Value>, path: &str, value: Value) {
 /// Whether a variable with our prefix is not a setting: the settings file's own, and those that Kubernetes sets in every pod
 /// when a service's name begins with `crossway`.
 fn is_foreign(name: &str, text: &str) -> bool {
-    let address = ["tcp://", "udp://", "sctp://"].iter().any(|scheme| text.starts_with(scheme));
-    let of_port = ["_ADDR", "_PORT", "_PROTO"].iter().find_map(|suffix| name.strip_suffix(suffix));
+    let address = ["tcp://", "udp://", "sctp://"]
+        .iter()
+        .any(|scheme| text.starts_with(scheme));
+    let of_port = ["_ADDR", "_PORT", "_PROTO"]
+        .iter()
+        .find_map(|suffix| name.strip_suffix(suffix));
     name == CONFIG
         || name.ends_with("_SERVICE_HOST")
         || name.ends_with("_SERVICE_PORT")
@@ -104,11 +119,15 @@ fn is_foreign(name: &str, text: &str) -> bool {
 fn names_a_port(name: &str) -> bool {
     let mut parts = name.rsplit('_');
     matches!(parts.next(), Some("TCP" | "UDP" | "SCTP"))
-        && parts.next().is_some_and(|number| number.parse::<u16>().is_ok())
+        && parts
+            .next()
+            .is_some_and(|number| number.parse::<u16>().is_ok())
         && parts.next() == Some("PORT")
 }
 
 fn nearest(leaves: &[&Key], name: &str) -> String {
     let variables = leaves.iter().map(|key| key.variable());
-    variables.min_by_key(|variable| strsim::damerau_levenshtein(variable, name)).unwrap_or_default()
+    variables
+        .min_by_key(|variable| strsim::damerau_levenshtein(variable, name))
+        .unwrap_or_default()
 }

@@ -34,7 +34,10 @@ impl Key {
 
     /// The environment variable that overrides it.
     pub(super) fn variable(&self) -> String {
-        format!("CROSSWAY_{}", self.path.replace('.', "_").to_ascii_uppercase())
+        format!(
+            "CROSSWAY_{}",
+            self.path.replace('.', "_").to_ascii_uppercase()
+        )
     }
 
     /// The JSON types that it takes.
@@ -61,20 +64,35 @@ fn collect_types<'s>(schema: &'s Value, types: &mut Vec<&'s str>) {
 
 /// The list under this name; empty when there is none.
 pub(super) fn list<'s>(schema: &'s Value, name: &str) -> &'s [Value] {
-    schema.get(name).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default()
+    schema
+        .get(name)
+        .and_then(Value::as_array)
+        .map(Vec::as_slice)
+        .unwrap_or_default()
 }
 
 fn keys(schema: &Value, above: &str) -> Vec<Key> {
     let properties = schema.get("properties").and_then(Value::as_object);
     let key = |(name, schema): (&String, &Value)| {
-        let path = if above.is_empty() { name.clone() } else { format!("{above}.{name}") };
-        let items = schema.get("items").filter(|items| items.get("properties").is_some());
+        let path = if above.is_empty() {
+            name.clone()
+        } else {
+            format!("{above}.{name}")
+        };
+        let items = schema
+            .get("items")
+            .filter(|items| items.get("properties").is_some());
         let inside = match items {
             _ if schema.get("properties").is_some() => Inside::Section(keys(schema, &path)),
             Some(items) => Inside::Items(keys(items, &format!("{path}[]"))),
             None => Inside::Value,
         };
-        Key { name: name.clone(), path, schema: schema.clone(), inside }
+        Key {
+            name: name.clone(),
+            path,
+            schema: schema.clone(),
+            inside,
+        }
     };
     properties.into_iter().flatten().map(key).collect()
 }
@@ -104,17 +122,29 @@ pub(super) enum Misfit {
 pub(super) fn fit(document: &mut Value, keys: &[Key], above: &str) -> Result<(), Misfit> {
     let names = || keys.iter().map(|key| key.name.clone()).collect();
     let Value::Object(map) = document else {
-        return Err(Misfit::NoSection { key: above.to_owned(), expected: names() });
+        return Err(Misfit::NoSection {
+            key: above.to_owned(),
+            expected: names(),
+        });
     };
     for name in map.keys() {
         if !keys.iter().any(|key| key.name == *name) {
-            let key = if above.is_empty() { name.clone() } else { format!("{above}.{name}") };
-            return Err(Misfit::Unknown { key, expected: names() });
+            let key = if above.is_empty() {
+                name.clone()
+            } else {
+                format!("{above}.{name}")
+            };
+            return Err(Misfit::Unknown {
+                key,
+                expected: names(),
+            });
         }
     }
     map.retain(|_, value| !value.is_null());
     for key in keys {
-        let Some(value) = map.get_mut(&key.name) else { continue };
+        let Some(value) = map.get_mut(&key.name) else {
+            continue;
+        };
         match &key.inside {
             Inside::Value => {}
             Inside::Section(below) => fit(value, below, &key.path)?,

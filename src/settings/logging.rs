@@ -60,7 +60,9 @@ impl Default for AccessLog {
             path: LogTarget::Stdout,
             format: LogFormat::Text,
             template: TEMPLATE.to_owned(),
-            fields: FIELDS.map(|(name, template)| (name.to_owned(), template.to_owned())).into(),
+            fields: FIELDS
+                .map(|(name, template)| (name.to_owned(), template.to_owned()))
+                .into(),
             queue: 8192,
         }
     }

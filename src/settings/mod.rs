@@ -95,10 +95,7 @@ impl Default for Settings {
             router: Router::default(),
             upstream: Upstream::default(),
             trusted_addresses: Networks::default(),
-            server_header: HeaderText::from_static(concat!(
-                "Crossway/",
-                env!("CARGO_PKG_VERSION")
-            )),
+            server_header: HeaderText::from_static(concat!("Crossway/", env!("CARGO_PKG_VERSION"))),
             server_tokens: true,
             show_upstream_status_in_response_header: false,
             limits: Limits::default(),
@@ -123,7 +120,12 @@ impl Settings {
             None => (String::new(), "the defaults".to_owned()),
             Some(path) => match std::fs::read_to_string(path) {
                 Ok(text) => (text, path.display().to_string()),
-                Err(source) => return Err(SettingsError::Read { path: path.to_owned(), source }),
+                Err(source) => {
+                    return Err(SettingsError::Read {
+                        path: path.to_owned(),
+                        source,
+                    });
+                }
             },
         };
         Self::parse(&text, origin, env)
@@ -136,8 +138,10 @@ impl Settings {
     ) -> Result<Self, SettingsError> {
         let schema = Self::schema();
         let keys = Key::tree(&schema);
-        let document = yaml::parse(text)
-            .map_err(|message| SettingsError::Syntax { origin: file.clone(), message })?;
+        let document = yaml::parse(text).map_err(|message| SettingsError::Syntax {
+            origin: file.clone(),
+            message,
+        })?;
         let mut document = match document {
             Value::Null => Value::Object(Map::new()),
             document => document,
@@ -149,7 +153,8 @@ impl Settings {
         }
         let origin = |key: &str| {
             let variable = from.iter().find(|(path, _)| {
-                key.strip_prefix(path.as_str()).is_some_and(|r| r.is_empty() || r.starts_with(['.', '[']))
+                key.strip_prefix(path.as_str())
+                    .is_some_and(|r| r.is_empty() || r.starts_with(['.', '[']))
             });
             variable.map_or_else(|| file.clone(), |(_, variable)| variable.clone())
         };
@@ -168,7 +173,10 @@ impl Settings {
     /// The JSON Schema of the settings file, in draft-07, without references.
     pub fn schema() -> Value {
         let settings = SchemaSettings::draft07().with(|settings| settings.inline_subschemas = true);
-        settings.into_generator().into_root_schema_for::<Self>().to_value()
+        settings
+            .into_generator()
+            .into_root_schema_for::<Self>()
+            .to_value()
     }
 
     /// The reference of all keys and variables, in Markdown.
@@ -189,7 +197,11 @@ impl Settings {
         if self.server_tokens {
             return whole.clone();
         }
-        let product = whole.as_bytes().split(|byte| *byte == b'/').next().unwrap_or_default();
+        let product = whole
+            .as_bytes()
+            .split(|byte| *byte == b'/')
+            .next()
+            .unwrap_or_default();
         HeaderValue::from_bytes(product).unwrap_or_else(|_| whole.clone())
     }
 }
@@ -203,9 +215,17 @@ impl Misfit {
 
     fn in_origin(self, origin: String) -> SettingsError {
         match self {
-            Self::Unknown { key, expected } => SettingsError::UnknownKey { key, origin, expected },
+            Self::Unknown { key, expected } => SettingsError::UnknownKey {
+                key,
+                origin,
+                expected,
+            },
             Self::NoSection { key, expected } => SettingsError::Value {
-                key: if key.is_empty() { "the document".to_owned() } else { key },
+                key: if key.is_empty() {
+                    "the document".to_owned()
+                } else {
+                    key
+                },
                 origin,
                 message: format!("expected keys and values: {}", expected.join(", ")),
             },

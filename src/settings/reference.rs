@@ -29,12 +29,20 @@ pub(super) fn write(keys: &[Key]) -> String {
 }
 
 fn section(page: &mut String, key: &Key) {
-    let Inside::Section(below) = &key.inside else { return entry(page, key) };
+    let Inside::Section(below) = &key.inside else {
+        return entry(page, key);
+    };
     page.push_str(&format!("\n## `{}`\n\n{}\n", key.path, doc(&key.schema)));
-    for key in below.iter().filter(|key| !matches!(key.inside, Inside::Section(_))) {
+    for key in below
+        .iter()
+        .filter(|key| !matches!(key.inside, Inside::Section(_)))
+    {
         entry(page, key);
     }
-    for key in below.iter().filter(|key| matches!(key.inside, Inside::Section(_))) {
+    for key in below
+        .iter()
+        .filter(|key| matches!(key.inside, Inside::Section(_)))
+    {
         section(page, key);
     }
 }
@@ -44,7 +52,11 @@ fn entry(page: &mut String, key: &Key) {
         "\n### `{}`\n\n`{}` · {}{}{}\n\n{}\n",
         key.path,
         key.variable(),
-        key.types().iter().map(|t| type_name(t)).collect::<Vec<_>>().join(" or "),
+        key.types()
+            .iter()
+            .map(|t| type_name(t))
+            .collect::<Vec<_>>()
+            .join(" or "),
         range(&key.schema),
         default(&key.schema),
         doc(&key.schema),
@@ -54,7 +66,10 @@ fn entry(page: &mut String, key: &Key) {
         page.push('\n');
     }
     for choice in choices {
-        let name = choice.get("const").and_then(Value::as_str).unwrap_or_default();
+        let name = choice
+            .get("const")
+            .and_then(Value::as_str)
+            .unwrap_or_default();
         page.push_str(&format!("- `{name}`: {}\n", doc(choice)));
     }
     if let Inside::Items(below) = &key.inside {
@@ -62,7 +77,10 @@ fn entry(page: &mut String, key: &Key) {
         for key in below {
             page.push_str(&format!("- `{}`: {}\n", key.name, doc(&key.schema)));
             for choice in list(&key.schema, "oneOf") {
-                let name = choice.get("const").and_then(Value::as_str).unwrap_or_default();
+                let name = choice
+                    .get("const")
+                    .and_then(Value::as_str)
+                    .unwrap_or_default();
                 page.push_str(&format!("  - `{name}`: {}\n", doc(choice)));
             }
         }
@@ -70,7 +88,10 @@ fn entry(page: &mut String, key: &Key) {
 }
 
 fn doc(schema: &Value) -> String {
-    let text = schema.get("description").and_then(Value::as_str).unwrap_or_default();
+    let text = schema
+        .get("description")
+        .and_then(Value::as_str)
+        .unwrap_or_default();
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 

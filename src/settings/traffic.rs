@@ -51,7 +51,12 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { uri_bytes: 8192, header_bytes: 32768, header_count: 100, body_bytes: 0 }
+        Self {
+            uri_bytes: 8192,
+            header_bytes: 32768,
+            header_count: 100,
+            body_bytes: 0,
+        }
     }
 }
 
@@ -96,7 +101,10 @@ pub struct Upstream {
 
 impl Default for Upstream {
     fn default() -> Self {
-        Self { keepalive_pool_size: 320, dns: Dns::default() }
+        Self {
+            keepalive_pool_size: 320,
+            dns: Dns::default(),
+        }
     }
 }
 
@@ -118,6 +126,8 @@ pub struct Shutdown {
 
 impl Default for Shutdown {
     fn default() -> Self {
-        Self { drain_timeout: Seconds(Duration::from_secs(30)) }
+        Self {
+            drain_timeout: Seconds(Duration::from_secs(30)),
+        }
     }
 }

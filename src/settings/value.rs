@@ -119,10 +119,16 @@ impl<'de> Deserialize<'de> for NameServers {
         let one = |text: String| match text.parse::<IpAddr>() {
             Ok(ip) => Ok(SocketAddr::new(ip, 53)),
             Err(_) => text.parse().map_err(|_| {
-                Error::custom(format!("\"{text}\" is not an IP address, with or without a port"))
+                Error::custom(format!(
+                    "\"{text}\" is not an IP address, with or without a port"
+                ))
             }),
         };
-        Vec::<String>::deserialize(from)?.into_iter().map(one).collect::<Result<_, _>>().map(Self)
+        Vec::<String>::deserialize(from)?
+            .into_iter()
+            .map(one)
+            .collect::<Result<_, _>>()
+            .map(Self)
     }
 }
 
@@ -235,7 +241,9 @@ impl<'de> Deserialize<'de> for HeaderText {
         let text = String::deserialize(from)?;
         match HeaderValue::from_str(&text) {
             Ok(value) if !text.is_empty() && text.is_ascii() => Ok(Self(value)),
-            _ => Err(Error::custom(format!("{text:?} cannot be the value of a header"))),
+            _ => Err(Error::custom(format!(
+                "{text:?} cannot be the value of a header"
+            ))),
         }
     }
 }

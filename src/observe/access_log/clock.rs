@@ -41,7 +41,9 @@ pub(super) fn with_second<R>(at: SystemTime, with: impl FnOnce(&Second, u64, u32
 
 impl Second {
     fn of(number: u64, zone: &TimeZone) -> Self {
-        let at = i64::try_from(number).ok().and_then(|n| Timestamp::from_second(n).ok());
+        let at = i64::try_from(number)
+            .ok()
+            .and_then(|n| Timestamp::from_second(n).ok());
         let at = at.unwrap_or_default().to_zoned(zone.clone());
         Self {
             number: Some(number),

@@ -2,8 +2,9 @@
 
 use std::borrow::Cow;
 
-const HEX: [char; 16] =
-    ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'A', 'B', 'C', 'D', 'E', 'F'];
+const HEX: [char; 16] = [
+    '0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'A', 'B', 'C', 'D', 'E', 'F',
+];
 
 /// As nginx does by default: `"`, `\`, and everything that is not visible ASCII becomes `\xHH`.
 pub(super) fn nginx(text: Cow<'_, [u8]>) -> Cow<'_, [u8]> {
@@ -66,7 +67,10 @@ mod tests {
     fn nginx_escapes() {
         let of = |text: &'static [u8]| nginx(Cow::Borrowed(text)).into_owned();
         assert_eq!(of(b"curl/8.1 (x; y)"), b"curl/8.1 (x; y)");
-        assert_eq!(of(b"a\"b\\c\n\x00\x7f\xe2 ~"), br"a\x22b\x5Cc\x0A\x00\x7F\xE2 ~");
+        assert_eq!(
+            of(b"a\"b\\c\n\x00\x7f\xe2 ~"),
+            br"a\x22b\x5Cc\x0A\x00\x7F\xE2 ~"
+        );
         assert!(matches!(nginx(Cow::Borrowed(b"plain")), Cow::Borrowed(_)));
     }
 

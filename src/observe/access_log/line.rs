@@ -44,18 +44,27 @@ impl Line {
         let member = |(name, template): (&String, &String)| {
             let name = serde_json::Value::from(name.as_str());
             let alone = template.strip_prefix('$').map(|name| {
-                name.strip_prefix('{').and_then(|name| name.strip_suffix('}')).unwrap_or(name)
+                name.strip_prefix('{')
+                    .and_then(|name| name.strip_suffix('}'))
+                    .unwrap_or(name)
             });
             let value = match alone.and_then(|name| Variable::parse(name).ok()) {
                 Some(variable) => MemberValue::Variable(variable),
                 None => MemberValue::Text(Template::parse(template)?),
             };
-            Ok(Member { opening: format!("{name}:").into_bytes().into(), value })
+            Ok(Member {
+                opening: format!("{name}:").into_bytes().into(),
+                value,
+            })
         };
         Ok(Self(match settings.format {
             LogFormat::Text => Shape::Text(Template::parse(&settings.template)?),
             LogFormat::Json => Shape::Json(
-                settings.fields.iter().map(member).collect::<Result<_, TemplateError>>()?,
+                settings
+                    .fields
+                    .iter()
+                    .map(member)
+                    .collect::<Result<_, TemplateError>>()?,
             ),
         }))
     }
@@ -63,7 +72,12 @@ impl Line {
     /// Appends the line of a request that ended at `at`, with its end of line.
     pub fn write(&self, request: &dyn Lookup, at: SystemTime, out: &mut Vec<u8>) {
         with_second(at, |second, number, millis| {
-            let values = Values { request, second, number, millis };
+            let values = Values {
+                request,
+                second,
+                number,
+                millis,
+            };
             match &self.0 {
                 Shape::Text(template) => {
                     template.render(&ForText(values), out);
@@ -125,8 +139,12 @@ fn json_value(variable: &Variable, value: Value<'_>, out: &mut Vec<u8>) {
 fn is_decimal(variable: &Variable, text: &[u8]) -> bool {
     let digits = |text: &[u8]| !text.is_empty() && text.iter().all(u8::is_ascii_digit);
     let mut parts = text.splitn(2, |byte| *byte == b'.');
-    matches!(variable, Variable::RequestTime | Variable::Msec | Variable::ConnectionTime)
-        && parts.next().is_some_and(|whole| digits(whole) && (whole == b"0" || whole.first() != Some(&b'0')))
+    matches!(
+        variable,
+        Variable::RequestTime | Variable::Msec | Variable::ConnectionTime
+    ) && parts
+        .next()
+        .is_some_and(|whole| digits(whole) && (whole == b"0" || whole.first() != Some(&b'0')))
         && parts.next().is_none_or(digits)
 }
 

@@ -85,9 +85,13 @@ impl AccessLog {
         })?;
         let queue = Arc::new(Queue::new(settings.queue, dropped));
         let (ended, end) = mpsc::channel();
-        let writer =
-            Writer::start(queue.clone(), sink, ended).map_err(AccessLogError::Thread)?;
-        Ok(Some(Self { line, queue, writer, end: Mutex::new(end) }))
+        let writer = Writer::start(queue.clone(), sink, ended).map_err(AccessLogError::Thread)?;
+        Ok(Some(Self {
+            line,
+            queue,
+            writer,
+            end: Mutex::new(end),
+        }))
     }
 
     /// Logs a request that is over. Never waits.

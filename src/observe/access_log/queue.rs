@@ -43,7 +43,12 @@ pub(super) enum Pushed {
 impl Queue {
     pub(super) fn new(max_lines: usize, dropped: IntCounter) -> Self {
         let shards = (0..shard::count()).map(|_| Shard::default()).collect();
-        Self { shards, max_lines, closed: AtomicBool::new(false), dropped }
+        Self {
+            shards,
+            max_lines,
+            closed: AtomicBool::new(false),
+            dropped,
+        }
     }
 
     /// Takes a line, ended by its newline. Never waits: a buffer that somebody else is using right now is passed over.
@@ -159,7 +164,9 @@ mod tests {
     fn the_writer_is_called_once_when_there_is_enough() {
         let (queue, _) = queue(1024);
         let line = [b'x'; 1024];
-        let calls = (0..32).filter(|_| queue.push(&line) == Pushed::WorthWriting).count();
+        let calls = (0..32)
+            .filter(|_| queue.push(&line) == Pushed::WorthWriting)
+            .count();
         assert_eq!(calls, 1);
     }
 

@@ -31,7 +31,11 @@ impl Sink {
             LogTarget::Stderr => (stream(io::stderr().as_fd())?, None),
             LogTarget::Stdout | LogTarget::Off => (stream(io::stdout().as_fd())?, None),
         };
-        Ok(Self { file, place, torn: false })
+        Ok(Self {
+            file,
+            place,
+            torn: false,
+        })
     }
 
     /// Opens the file anew. When that fails, the one that was open stays.
@@ -46,7 +50,9 @@ impl Sink {
 
     /// Opens the file anew when another one, or none, is in its place. Looks at most once a second.
     pub(super) fn follow(&mut self, now: Instant) -> io::Result<()> {
-        let Some((path, looked)) = &mut self.place else { return Ok(()) };
+        let Some((path, looked)) = &mut self.place else {
+            return Ok(());
+        };
         if now.saturating_duration_since(*looked) < LOOK {
             return Ok(());
         }
@@ -57,7 +63,11 @@ impl Sink {
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             Err(error) => return Err(error),
         };
-        if in_place == Some(identity(self.file.metadata()?)) { Ok(()) } else { self.reopen() }
+        if in_place == Some(identity(self.file.metadata()?)) {
+            Ok(())
+        } else {
+            self.reopen()
+        }
     }
 
     /// Writes whole lines.
@@ -84,7 +94,11 @@ impl Sink {
 
 /// Readable by the owner's group, as log collectors are.
 fn append(path: &Path) -> io::Result<File> {
-    OpenOptions::new().append(true).create(true).mode(0o640).open(path)
+    OpenOptions::new()
+        .append(true)
+        .create(true)
+        .mode(0o640)
+        .open(path)
 }
 
 /// The stream without the buffer that the standard library puts around it.
@@ -100,7 +114,10 @@ mod tests {
     #[test]
     fn a_file_that_was_moved_away_is_opened_anew_and_another_program_s_file_is_followed() {
         let home = tempfile::tempdir().unwrap();
-        let (path, moved) = (home.path().join("access.log"), home.path().join("access.log.1"));
+        let (path, moved) = (
+            home.path().join("access.log"),
+            home.path().join("access.log.1"),
+        );
         let mut sink = Sink::open(&LogTarget::File(path.clone())).unwrap();
         let mut now = Instant::now();
         let mut write = |line: &str, seconds| {
@@ -118,13 +135,21 @@ mod tests {
         fs::write(&path, "new\n").unwrap();
         write("d\n", 2);
         assert_eq!(fs::read_to_string(&path).unwrap(), "new\nd\n");
-        assert_eq!(fs::metadata(&moved).unwrap().mode() & 0o777, 0o640 & !umask(home.path()));
+        assert_eq!(
+            fs::metadata(&moved).unwrap().mode() & 0o777,
+            0o640 & !umask(home.path())
+        );
     }
 
     /// The bits that this process may not set.
     fn umask(home: &Path) -> u32 {
         let probe = home.join("probe");
-        OpenOptions::new().write(true).create_new(true).mode(0o777).open(&probe).unwrap();
+        OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o777)
+            .open(&probe)
+            .unwrap();
         0o777 & !fs::metadata(probe).unwrap().mode()
     }
 

@@ -11,7 +11,10 @@ use std::{
 type Request = HashMap<String, String>;
 
 fn request(values: &[(&str, &str)]) -> Request {
-    values.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+    values
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+        .collect()
 }
 
 fn counter() -> IntCounter {
@@ -21,7 +24,9 @@ fn counter() -> IntCounter {
 fn written(settings: &Settings, request: &dyn Lookup) -> String {
     let mut out = Vec::new();
     let at = UNIX_EPOCH + Duration::from_millis(1_795_230_245_012);
-    Line::compile(settings).unwrap().write(request, at, &mut out);
+    Line::compile(settings)
+        .unwrap()
+        .write(request, at, &mut out);
     String::from_utf8(out).unwrap()
 }
 
@@ -82,14 +87,26 @@ fn split_time(line: &str) -> (&str, &str, &str) {
 
 #[test]
 fn a_request_without_upstream_has_a_line_too() {
-    let line = written(&Settings::default(), &request(&[("http_host", "a.test"), ("status", "404")]));
-    assert!(line.ends_with(" 404 - - \"-\" \"-\" - - - \"http://a.test\" \"-\"\n"), "{line}");
+    let line = written(
+        &Settings::default(),
+        &request(&[("http_host", "a.test"), ("status", "404")]),
+    );
+    assert!(
+        line.ends_with(" 404 - - \"-\" \"-\" - - - \"http://a.test\" \"-\"\n"),
+        "{line}"
+    );
 }
 
 #[test]
 fn nobody_injects_a_line() {
-    let settings = Settings { template: "\"$http_user_agent\"".to_owned(), ..Settings::default() };
-    let line = written(&settings, &request(&[("http_user_agent", "x\"\n127.0.0.1 - admin")]));
+    let settings = Settings {
+        template: "\"$http_user_agent\"".to_owned(),
+        ..Settings::default()
+    };
+    let line = written(
+        &settings,
+        &request(&[("http_user_agent", "x\"\n127.0.0.1 - admin")]),
+    );
     assert_eq!(line, "\"x\\x22\\x0A127.0.0.1 - admin\"\n");
 }
 
@@ -108,15 +125,20 @@ fn json_lines_are_json() {
     ];
     let settings = Settings {
         format: LogFormat::Json,
-        fields: fields.map(|(name, template)| (name.to_owned(), template.to_owned())).into(),
+        fields: fields
+            .map(|(name, template)| (name.to_owned(), template.to_owned()))
+            .into(),
         ..Settings::default()
     };
-    let line = written(&settings, &request(&[
-        ("http_user_agent", "x\"\n\u{2028}"),
-        ("remote_addr", "::1"),
-        ("uri", "/ü"),
-        ("request_time", "0.012"),
-    ]));
+    let line = written(
+        &settings,
+        &request(&[
+            ("http_user_agent", "x\"\n\u{2028}"),
+            ("remote_addr", "::1"),
+            ("uri", "/ü"),
+            ("request_time", "0.012"),
+        ]),
+    );
     assert_eq!(line.lines().count(), 1);
     let value: serde_json::Value = serde_json::from_str(&line).unwrap();
     assert_eq!(
@@ -129,37 +151,63 @@ fn json_lines_are_json() {
     let odd = written(&settings, &request(&[("request_time", "0.1, 0.2")]));
     let odd: serde_json::Value = serde_json::from_str(&odd).unwrap();
     assert_eq!(odd["took"], "0.1, 0.2");
-    let empty = Settings { fields: [].into(), ..settings };
+    let empty = Settings {
+        fields: [].into(),
+        ..settings
+    };
     assert_eq!(written(&empty, &Request::new()), "{}\n");
 }
 
 #[test]
 fn the_default_json_members_compile_and_are_found_again() {
-    let settings = Settings { format: LogFormat::Json, ..Settings::default() };
+    let settings = Settings {
+        format: LogFormat::Json,
+        ..Settings::default()
+    };
     let line = written(&settings, &request(&[("status", "200"), ("route_id", "r")]));
     let value: serde_json::Value = serde_json::from_str(&line).unwrap();
-    assert_eq!((&value["status"], &value["route_id"]), (&"200".into(), &"r".into()));
+    assert_eq!(
+        (&value["status"], &value["route_id"]),
+        (&"200".into(), &"r".into())
+    );
     assert!(value["time"].as_str().unwrap().starts_with("2026-11-2"));
 }
 
 #[test]
 fn off_is_off() {
     for settings in [
-        Settings { enabled: false, ..Settings::default() },
-        Settings { path: LogTarget::Off, ..Settings::default() },
+        Settings {
+            enabled: false,
+            ..Settings::default()
+        },
+        Settings {
+            path: LogTarget::Off,
+            ..Settings::default()
+        },
     ] {
         assert!(AccessLog::open(&settings, counter()).unwrap().is_none());
     }
-    let bad = Settings { path: LogTarget::File("/no/such/place".into()), ..Settings::default() };
-    let error = AccessLog::open(&bad, counter()).map(|_| ()).unwrap_err().to_string();
-    assert!(error.starts_with("access_log.path: cannot write /no/such/place: "), "{error}");
+    let bad = Settings {
+        path: LogTarget::File("/no/such/place".into()),
+        ..Settings::default()
+    };
+    let error = AccessLog::open(&bad, counter())
+        .map(|_| ())
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.starts_with("access_log.path: cannot write /no/such/place: "),
+        "{error}"
+    );
 }
 
 #[test]
 fn lines_reach_the_file_soon_and_all_of_them_when_it_is_closed() {
     let home = tempfile::tempdir().unwrap();
     let path = home.path().join("access.log");
-    let log = AccessLog::open(&to_file(&path), counter()).unwrap().unwrap();
+    let log = AccessLog::open(&to_file(&path), counter())
+        .unwrap()
+        .unwrap();
     log.record(&request(&[("uri", "/1")]));
     expect(&path, "/1\n");
     log.record(&request(&[("uri", "/2")]));
@@ -173,8 +221,13 @@ fn lines_reach_the_file_soon_and_all_of_them_when_it_is_closed() {
 #[test]
 fn a_file_that_was_moved_away_is_opened_anew_when_asked() {
     let home = tempfile::tempdir().unwrap();
-    let (path, moved) = (home.path().join("access.log"), home.path().join("access.log.1"));
-    let log = AccessLog::open(&to_file(&path), counter()).unwrap().unwrap();
+    let (path, moved) = (
+        home.path().join("access.log"),
+        home.path().join("access.log.1"),
+    );
+    let log = AccessLog::open(&to_file(&path), counter())
+        .unwrap()
+        .unwrap();
     log.record(&request(&[("uri", "/old")]));
     expect(&path, "/old\n");
     fs::rename(&path, &moved).unwrap();
@@ -190,18 +243,33 @@ fn a_file_that_was_moved_away_is_opened_anew_when_asked() {
 fn a_pipe_that_nobody_reads_costs_lines_and_not_time() {
     let home = tempfile::tempdir().unwrap();
     let path = home.path().join("pipe");
-    let made = std::process::Command::new("mkfifo").arg(&path).status().unwrap();
+    let made = std::process::Command::new("mkfifo")
+        .arg(&path)
+        .status()
+        .unwrap();
     assert!(made.success());
     // Open for reading too, so that opening for writing does not wait; nobody ever reads.
-    let _reader = fs::OpenOptions::new().read(true).write(true).open(&path).unwrap();
+    let _reader = fs::OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open(&path)
+        .unwrap();
     let dropped = counter();
-    let settings = Settings { queue: 64, ..to_file(&path) };
-    let log = AccessLog::open(&settings, dropped.clone()).unwrap().unwrap();
+    let settings = Settings {
+        queue: 64,
+        ..to_file(&path)
+    };
+    let log = AccessLog::open(&settings, dropped.clone())
+        .unwrap()
+        .unwrap();
     let long = request(&[("uri", &"/".repeat(1000))]);
     let began = Instant::now();
     while dropped.get() == 0 {
         log.record(&long);
-        assert!(began.elapsed() < Duration::from_secs(20), "nothing was dropped");
+        assert!(
+            began.elapsed() < Duration::from_secs(20),
+            "nothing was dropped"
+        );
     }
     assert!(!log.close(Duration::from_millis(50)), "closing gives up");
 }
@@ -209,7 +277,9 @@ fn a_pipe_that_nobody_reads_costs_lines_and_not_time() {
 #[test]
 fn what_cannot_be_written_is_counted() {
     let dropped = counter();
-    let log = AccessLog::open(&to_file(Path::new("/dev/full")), dropped.clone()).unwrap().unwrap();
+    let log = AccessLog::open(&to_file(Path::new("/dev/full")), dropped.clone())
+        .unwrap()
+        .unwrap();
     log.record(&request(&[("uri", "/1")]));
     log.record(&request(&[("uri", "/2")]));
     assert!(log.close(Duration::from_secs(10)));

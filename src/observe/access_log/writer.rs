@@ -36,11 +36,22 @@ impl Writer {
         let reopen = Arc::new(AtomicBool::new(false));
         let asked = reopen.clone();
         let run = move || {
-            Rounds { queue, sink, reopen: asked, told: None }.run();
+            Rounds {
+                queue,
+                sink,
+                reopen: asked,
+                told: None,
+            }
+            .run();
             drop(ended);
         };
-        let handle = thread::Builder::new().name("access-log".to_owned()).spawn(run)?;
-        Ok(Self { thread: handle.thread().clone(), reopen })
+        let handle = thread::Builder::new()
+            .name("access-log".to_owned())
+            .spawn(run)?;
+        Ok(Self {
+            thread: handle.thread().clone(),
+            reopen,
+        })
     }
 
     /// Makes it write now.
@@ -96,9 +107,14 @@ impl Rounds {
     fn tell(&mut self, what: &str, result: io::Result<()>) -> bool {
         let Err(error) = result else { return true };
         let now = Instant::now();
-        if self.told.is_none_or(|told| now.duration_since(told) >= TELL) {
+        if self
+            .told
+            .is_none_or(|told| now.duration_since(told) >= TELL)
+        {
             self.told = Some(now);
-            tracing::warn!("access log: {what} failed: {error}; lines are lost until it works again");
+            tracing::warn!(
+                "access log: {what} failed: {error}; lines are lost until it works again"
+            );
         }
         false
     }

@@ -35,7 +35,10 @@ pub struct Samples(BTreeMap<Vec<String>, f64>);
 impl Samples {
     /// A sample; `labels` are the values of the family's labels, in their order.
     pub fn push(&mut self, labels: &[&str], value: f64) {
-        self.0.insert(labels.iter().map(|label| (*label).to_owned()).collect(), value);
+        self.0.insert(
+            labels.iter().map(|label| (*label).to_owned()).collect(),
+            value,
+        );
     }
 }
 
@@ -45,10 +48,18 @@ impl Family {
         prefix: &str,
         collect: impl Fn(&mut Samples) + Send + Sync + 'static,
     ) -> Result<Box<dyn Collector>, prometheus::Error> {
-        let labels = self.labels.iter().map(|label| (*label).to_owned()).collect();
+        let labels = self
+            .labels
+            .iter()
+            .map(|label| (*label).to_owned())
+            .collect();
         let name = format!("{prefix}{}", self.name);
         let description = Desc::new(name, self.help.to_owned(), labels, HashMap::new())?;
-        Ok(Box::new(AtScrape { family: self, description, collect }))
+        Ok(Box::new(AtScrape {
+            family: self,
+            description,
+            collect,
+        }))
     }
 }
 
@@ -73,7 +84,13 @@ impl<F: Fn(&mut Samples) + Send + Sync> Collector for AtScrape<F> {
             Kind::Counter => MetricType::COUNTER,
             Kind::Gauge => MetricType::GAUGE,
         });
-        family.set_metric(samples.0.into_iter().map(|(labels, v)| self.metric(labels, v)).collect());
+        family.set_metric(
+            samples
+                .0
+                .into_iter()
+                .map(|(labels, v)| self.metric(labels, v))
+                .collect(),
+        );
         vec![family]
     }
 }

@@ -82,23 +82,35 @@ impl Metrics {
     /// The prefix does not make valid names.
     pub fn new(prefix: &str) -> Result<Self, prometheus::Error> {
         let registry = Registry::new();
-        let made = Making { registry: &registry, prefix };
+        let made = Making {
+            registry: &registry,
+            prefix,
+        };
         let configuration = Configuration {
-            revision: made.gauge("config_revision", "Revision of the configuration that serves")?,
+            revision: made.gauge(
+                "config_revision",
+                "Revision of the configuration that serves",
+            )?,
             applied: made.counter("config_applied_total", "Changes of configuration in force")?,
             refused: made.counter("config_refused_total", "Changes of configuration refused")?,
-            store_reachable: made
-                .gauge("config_store_reachable", "Whether the configuration store answers")?,
-            etcd_reachable: made
-                .gauge("etcd_reachable", "Whether the configuration store answers, of any kind")?,
+            store_reachable: made.gauge(
+                "config_store_reachable",
+                "Whether the configuration store answers",
+            )?,
+            etcd_reachable: made.gauge(
+                "etcd_reachable",
+                "Whether the configuration store answers, of any kind",
+            )?,
         };
         let plugins = Plugins {
             panics: made.by_plugin("plugin_panics_total", "Panics of plugins")?,
             errors: made.by_plugin("plugin_errors_total", "Errors of plugins")?,
         };
         let metrics = Self {
-            access_log_dropped: made
-                .counter("access_log_dropped_total", "Access log lines that were dropped")?,
+            access_log_dropped: made.counter(
+                "access_log_dropped_total",
+                "Access log lines that were dropped",
+            )?,
             traffic: Arc::default(),
             prefix: prefix.to_owned(),
             page: Mutex::new(None),
@@ -120,7 +132,9 @@ impl Metrics {
             labels: &[],
         };
         let traffic = self.traffic.clone();
-        self.export(requests, move |samples| samples.push(&[], traffic.totals().requests as f64))?;
+        self.export(requests, move |samples| {
+            samples.push(&[], traffic.totals().requests as f64)
+        })?;
         let connections = Family {
             name: "nginx_http_current_connections",
             help: "Client connections: accepted and handled since the start, others now",
@@ -134,7 +148,10 @@ impl Metrics {
             samples.push(&["handled"], now.accepted as f64);
             samples.push(&["active"], now.active as f64);
             samples.push(&["writing"], now.in_flight as f64);
-            samples.push(&["waiting"], now.active.saturating_sub(now.in_flight) as f64);
+            samples.push(
+                &["waiting"],
+                now.active.saturating_sub(now.in_flight) as f64,
+            );
         })
     }
 
@@ -178,7 +195,8 @@ impl Metrics {
         family: Family,
         collect: impl Fn(&mut Samples) + Send + Sync + 'static,
     ) -> Result<(), prometheus::Error> {
-        self.registry.register(family.collector(&self.prefix, collect)?)
+        self.registry
+            .register(family.collector(&self.prefix, collect)?)
     }
 
     /// The page that Prometheus reads. Whoever asks again within a quarter of a second gets the same page.

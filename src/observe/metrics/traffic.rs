@@ -34,7 +34,9 @@ pub struct Totals {
 
 impl Default for Traffic {
     fn default() -> Self {
-        Self { shards: (0..shard::count()).map(|_| Shard::default()).collect() }
+        Self {
+            shards: (0..shard::count()).map(|_| Shard::default()).collect(),
+        }
     }
 }
 
@@ -68,7 +70,10 @@ impl Traffic {
     /// The sums of now.
     pub fn totals(&self) -> Totals {
         let sum = |of: fn(&Shard) -> &AtomicU64| -> u64 {
-            self.shards.iter().map(|shard| of(shard).load(Relaxed)).sum()
+            self.shards
+                .iter()
+                .map(|shard| of(shard).load(Relaxed))
+                .sum()
         };
         // Ends before beginnings: what begins in between must not make the difference negative.
         let (ended, closed) = (sum(|s| &s.ended), sum(|s| &s.closed));
@@ -102,7 +107,12 @@ mod tests {
         });
         traffic.request_began();
         traffic.connection_closed();
-        let expected = Totals { requests: 8001, in_flight: 1, accepted: 8000, active: 7999 };
+        let expected = Totals {
+            requests: 8001,
+            in_flight: 1,
+            accepted: 8000,
+            active: 7999,
+        };
         assert_eq!(traffic.totals(), expected);
     }
 }
