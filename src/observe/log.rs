@@ -2,8 +2,12 @@
 
 use crate::settings::{Log, LogFormat};
 use std::io::{self, IsTerminal};
+use tracing::Subscriber;
 use tracing_subscriber::{
-    EnvFilter, Layer, Registry, filter::ParseError, fmt, layer::SubscriberExt,
+    EnvFilter, Layer, Registry,
+    filter::ParseError,
+    fmt::{self, MakeWriter},
+    layer::SubscriberExt,
     util::SubscriberInitExt,
 };
 
@@ -41,24 +45,29 @@ pub enum Installed {
 /// `RUST_LOG` is set and is not a filter.
 pub fn install(settings: &Log) -> Result<Installed, LogError> {
     let filter = match std::env::var(VARIABLE) {
-        Ok(directives) if !directives.is_empty() => EnvFilter::try_new(directives)?,
-        _ => EnvFilter::try_new(directives(settings))?,
+        Ok(directives) if !directives.is_empty() => directives,
+        _ => directives(settings),
     };
-    let lines = fmt::layer()
-        .with_writer(io::stderr)
-        .with_ansi(io::stderr().is_terminal());
-    let lines: Box<dyn Layer<_> + Send + Sync> = match settings.format {
-        LogFormat::Text => lines.boxed(),
+    let colours = io::stderr().is_terminal();
+    let done = subscriber(settings.format, &filter, colours, io::stderr)?.try_init();
+    Ok(if done.is_ok() { Installed::Now } else { Installed::Already })
+}
+
+fn subscriber<W>(
+    format: LogFormat,
+    filter: &str,
+    colours: bool,
+    to: W,
+) -> Result<impl Subscriber + Send + Sync + use<W>, ParseError>
+where
+    W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
+{
+    let lines = fmt::layer().with_writer(to);
+    let lines: Box<dyn Layer<_> + Send + Sync> = match format {
+        LogFormat::Text => lines.with_ansi(colours).boxed(),
         LogFormat::Json => lines.with_ansi(false).json().flatten_event(true).boxed(),
     };
-    let done = Registry::default()
-        .with(lines.with_filter(filter))
-        .try_init();
-    Ok(if done.is_ok() {
-        Installed::Now
-    } else {
-        Installed::Already
-    })
+    Ok(Registry::default().with(EnvFilter::try_new(filter)?).with(lines))
 }
 
 fn directives(settings: &Log) -> String {
@@ -78,6 +87,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::settings::LogLevel;
+    use std::{io::Write, sync::{Arc, Mutex}};
 
     #[test]
     fn libraries_never_say_more_than_they_may() {
@@ -93,6 +103,46 @@ mod tests {
         for level in [LogLevel::Off, LogLevel::Info, LogLevel::Trace] {
             EnvFilter::try_new(of(level)).unwrap();
         }
+    }
+
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Lines {
+        fn write(&mut self, text: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(text)
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn said(settings: &Log) -> String {
+        let lines = Lines::default();
+        let to = lines.clone();
+        let filter = directives(settings);
+        let log = subscriber(settings.format, &filter, false, move || to.clone()).unwrap();
+        tracing::subscriber::with_default(log, || {
+            tracing::info!(target: "pingora_core::server", "chatter");
+            tracing::warn!(target: "pingora_proxy", "trouble");
+            tracing::info!(revision = 7, "applied");
+            tracing::debug!("detail");
+        });
+        let text = lines.0.lock().unwrap().clone();
+        String::from_utf8(text).unwrap()
+    }
+
+    #[test]
+    fn lines_are_for_people_or_json() {
+        let text = said(&Log::default());
+        assert_eq!(text.lines().count(), 2, "{text}");
+        assert!(text.contains("trouble") && text.contains("applied revision=7"), "{text}");
+        let json = said(&Log { level: LogLevel::Debug, format: LogFormat::Json });
+        let lines: Vec<serde_json::Value> =
+            json.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let messages: Vec<_> = lines.iter().map(|line| line["message"].as_str().unwrap()).collect();
+        assert_eq!(messages, ["trouble", "applied", "detail"]);
+        assert_eq!((&lines[1]["revision"], &lines[1]["level"]), (&7.into(), &"INFO".into()));
     }
 
     #[test]

@@ -44,7 +44,9 @@ impl Key {
     pub(super) fn types(&self) -> Vec<&str> {
         let mut types = Vec::new();
         collect_types(&self.schema, &mut types);
-        types.retain(|t| *t != "null");
+        types.retain(|kind| *kind != "null");
+        types.sort_unstable_by_key(|kind| *kind == "array");
+        types.dedup();
         types
     }
 }
@@ -116,6 +118,8 @@ pub(super) enum Misfit {
     Unknown { key: String, expected: Vec<String> },
     /// A section is no mapping.
     NoSection { key: String, expected: Vec<String> },
+    /// What should be a list is none. Not left to the types' errors, which would quote a key that stands in the wrong place.
+    NoList { key: String },
 }
 
 /// Judges the keys of a document, and takes those out that are `null`: a key with nothing behind it has its default.
@@ -149,7 +153,12 @@ pub(super) fn fit(document: &mut Value, keys: &[Key], above: &str) -> Result<(),
             Inside::Value => {}
             Inside::Section(below) => fit(value, below, &key.path)?,
             Inside::Items(below) => {
-                for (index, item) in value.as_array_mut().into_iter().flatten().enumerate() {
+                let Some(items) = value.as_array_mut() else {
+                    return Err(Misfit::NoList {
+                        key: key.path.clone(),
+                    });
+                };
+                for (index, item) in items.iter_mut().enumerate() {
                     fit(item, below, &format!("{}[{index}]", key.path))?;
                 }
             }

@@ -209,7 +209,7 @@ impl Settings {
 impl Misfit {
     fn key(&self) -> &str {
         match self {
-            Self::Unknown { key, .. } | Self::NoSection { key, .. } => key,
+            Self::Unknown { key, .. } | Self::NoSection { key, .. } | Self::NoList { key } => key,
         }
     }
 
@@ -219,6 +219,11 @@ impl Misfit {
                 key,
                 origin,
                 expected,
+            },
+            Self::NoList { key } => SettingsError::Value {
+                key,
+                origin,
+                message: "expected a list".to_owned(),
             },
             Self::NoSection { key, expected } => SettingsError::Value {
                 key: if key.is_empty() {

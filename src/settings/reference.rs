@@ -117,7 +117,11 @@ fn range(schema: &Value) -> String {
 fn default(schema: &Value) -> String {
     match schema.get("default") {
         None | Some(Value::Null) => String::new(),
-        Some(Value::String(text)) => format!(" · default `{text}`"),
+        Some(Value::String(text)) => {
+            // So that a release does not change the page.
+            let text = text.replace(env!("CARGO_PKG_VERSION"), "<version>");
+            format!(" · default `{text}`")
+        }
         Some(Value::Array(items)) if items.is_empty() => " · default: empty".to_owned(),
         Some(Value::Object(members)) if members.is_empty() => " · default: empty".to_owned(),
         Some(other) => format!(" · default `{other}`"),

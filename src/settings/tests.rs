@@ -286,6 +286,10 @@ fn a_key_is_never_quoted_in_an_error() {
     for message in [
         refused("admin: {key: 'se cret'}", &[]),
         refused("admin: {key: [secret]}", &[]),
+        refused("admin: {keys: secret}", &[]),
+        refused("admin: {keys: [secret]}", &[]),
+        refused("admin: secret", &[]),
+        refused("", &[("CROSSWAY_ADMIN_KEYS", "secret")]),
         refused(
             "",
             &[("CROSSWAY_ADMIN_KEYS", "[{name: a, key: 5, role: admin}]")],

@@ -19,6 +19,24 @@ pub struct Family {
     pub labels: &'static [&'static str],
 }
 
+impl Family {
+    /// Whether nodes are healthy: 1 or 0, for each node that is checked.
+    pub const UPSTREAM_STATUS: Self = Self {
+        name: "upstream_status",
+        help: "Whether a node is healthy",
+        kind: Kind::Gauge,
+        labels: &["name", "ip", "port"],
+    };
+
+    /// The revisions at which kinds of resources changed last; `key` is `routes`, `services`, …, `max_modify_index`.
+    pub const MODIFY_INDEXES: Self = Self {
+        name: "etcd_modify_indexes",
+        help: "Revision of the last change of a kind of resource",
+        kind: Kind::Gauge,
+        labels: &["key"],
+    };
+}
+
 /// The type of a metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {

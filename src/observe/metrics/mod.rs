@@ -185,8 +185,8 @@ impl Metrics {
         &self.traffic
     }
 
-    /// Exports a family whose samples are asked for at each scrape, e.g. `upstream_status{name,ip,port}` or
-    /// `etcd_modify_indexes{key}`. Of samples with equal labels, the last one counts.
+    /// Exports a family whose samples are asked for at each scrape, e.g. [`Family::UPSTREAM_STATUS`] or
+    /// [`Family::MODIFY_INDEXES`]. Of samples with equal labels, the last one counts.
     ///
     /// # Errors
     /// There is a family of that name.

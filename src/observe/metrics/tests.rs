@@ -55,12 +55,7 @@ fn the_page_has_the_metrics_of_apisix_by_name() {
 #[test]
 fn families_are_asked_at_each_scrape_and_the_last_of_equal_samples_counts() {
     let metrics = Metrics::new("").unwrap();
-    let family = Family {
-        name: "upstream_status",
-        help: "h",
-        kind: Kind::Gauge,
-        labels: &["name", "ip", "port"],
-    };
+    let family = Family::UPSTREAM_STATUS;
     metrics
         .export(family, |samples| {
             samples.push(&["/apisix/routes/\"1\"", "127.0.0.1", "80"], 0.0);
