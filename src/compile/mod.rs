@@ -1,6 +1,7 @@
 //! From documents to a snapshot. [`State`] holds every document and everything compiled from it; a change costs what
 //! depends on it and no more. Nothing here waits, and nothing here is visible to requests: `sync` swaps the result in.
 
+mod checks;
 mod consumers;
 mod dependents;
 mod plugins;
@@ -9,6 +10,9 @@ mod route;
 mod service;
 mod upstream;
 mod workshop;
+
+#[cfg(test)]
+mod tests;
 
 pub use refusal::Refusal;
 pub use workshop::Workshop;
@@ -51,7 +55,16 @@ pub struct State {
     global: Arc<Chain>,
     consumers: Arc<Consumers>,
     no_plugins: Arc<Chain>,
-    fresh: Vec<Arc<Upstream>>,
+    fresh: Vec<Fresh>,
+}
+
+/// An upstream that was built and does not serve yet.
+#[derive(Clone)]
+pub struct Fresh {
+    /// The upstream.
+    pub upstream: Arc<Upstream>,
+    /// Of the document that it was built from.
+    pub(crate) fingerprint: u64,
 }
 
 /// One change of one document: its new content, or `None` when it was deleted.
@@ -108,7 +121,9 @@ impl State {
                 Some(content) => {
                     match serde_json::from_slice::<Value>(&content) {
                         Ok(document) => self.dependents.learn(&key, &document),
-                        Err(e) => refusals.push(Refusal::new(&key, "", format!("it is not JSON: {e}"))),
+                        Err(e) => {
+                            refusals.push(Refusal::new(&key, "", format!("it is not JSON: {e}")))
+                        }
                     }
                     self.documents.insert(key.clone(), content);
                 }
@@ -170,8 +185,13 @@ impl State {
     }
 
     /// The typed model of a stored document; `None` when it was deleted.
-    fn decode<T: serde::de::DeserializeOwned>(&self, key: &ResourceKey) -> Result<Option<(T, Value)>, Refusal> {
-        let Some(content) = self.documents.get(key) else { return Ok(None) };
+    fn decode<T: serde::de::DeserializeOwned>(
+        &self,
+        key: &ResourceKey,
+    ) -> Result<Option<(T, Value)>, Refusal> {
+        let Some(content) = self.documents.get(key) else {
+            return Ok(None);
+        };
         let document: Value = serde_json::from_slice(content)
             .map_err(|e| Refusal::new(key, "", format!("it is not JSON: {e}")))?;
         model::check(key.kind, &document).map_err(|p| Refusal::of_problem(key, p))?;
@@ -193,9 +213,13 @@ impl State {
                 object.remove(own);
             }
         }
-        definition
-            .check_metadata(&document)
-            .map_err(|e| Refusal::new(key, &e.path, format!("invalid configuration: {}", e.message)))?;
+        definition.check_metadata(&document).map_err(|e| {
+            Refusal::new(
+                key,
+                &e.path,
+                format!("invalid configuration: {}", e.message),
+            )
+        })?;
         self.metadata.insert(name, Arc::new(document));
         Ok(())
     }
@@ -233,7 +257,11 @@ impl State {
     /// One chain of all global rules. A plugin that stands in several of them does not run at all, as in APISIX: which
     /// configuration should count cannot be told.
     fn gather_globals(&mut self) {
-        let all: Vec<&Entry> = self.global_parts.values().flat_map(|part| part.iter()).collect();
+        let all: Vec<&Entry> = self
+            .global_parts
+            .values()
+            .flat_map(|part| part.iter())
+            .collect();
         let once = |e: &&&Entry| all.iter().filter(|other| other.name == e.name).count() == 1;
         let entries = all.iter().filter(once).map(|e| (*e).clone()).collect();
         self.global = Arc::new(Chain::compile(ChainOf::Global, entries));
@@ -250,7 +278,7 @@ impl State {
     }
 
     /// Upstreams that were built since this was last asked; they want to be started once the snapshot serves.
-    pub fn take_fresh(&mut self) -> Vec<Arc<Upstream>> {
+    pub fn take_fresh(&mut self) -> Vec<Fresh> {
         std::mem::take(&mut self.fresh)
     }
 

@@ -1,9 +1,10 @@
 //! What compiling needs beside documents: plugins, balancers, live upstreams, and where metrics go.
 
-use super::State;
+use super::{Fresh, State};
 use crate::{
     matcher::Mode,
-    upstream::{Balancers, Environment, Upstream},
+    model::ResourceKey,
+    upstream::{Environment, Upstream},
 };
 use crossway_sdk::{
     build::{BuildError, Host},
@@ -21,10 +22,8 @@ use std::{
 pub struct Workshop {
     /// All plugins.
     pub registry: Registry,
-    /// All balancers.
-    pub balancers: Balancers,
-    /// Where upstreams live: runtime, names, TLS.
-    pub environment: Environment,
+    /// Where upstreams live: balancers, runtime, names, TLS.
+    pub environment: Arc<Environment>,
     /// How routes are matched.
     pub mode: Mode,
     /// The registry behind the metrics endpoint.
@@ -51,18 +50,21 @@ impl Live {
     /// The upstream of that identity, and the fingerprint of its document.
     pub(super) fn get(&self, key: &str) -> Option<(Arc<Upstream>, u64)> {
         let held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        held.get(key).and_then(|h| Some((h.upstream.upgrade()?, h.fingerprint)))
+        held.get(key)
+            .and_then(|h| Some((h.upstream.upgrade()?, h.fingerprint)))
     }
 
     /// Puts down an upstream that serves from now on.
-    pub(crate) fn keep(&self, upstream: &Arc<Upstream>) {
+    pub(crate) fn keep(&self, fresh: &Fresh) {
         let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if held.len() == held.capacity() {
             held.retain(|_, h| h.upstream.strong_count() > 0);
         }
-        let spec = upstream.spec();
-        let entry = Held { upstream: Arc::downgrade(upstream), fingerprint: spec.fingerprint };
-        held.insert(spec.key.clone(), entry);
+        let entry = Held {
+            upstream: Arc::downgrade(&fresh.upstream),
+            fingerprint: fresh.fingerprint,
+        };
+        held.insert(fresh.upstream.spec().key.clone(), entry);
     }
 
     /// All of them, by identity.
@@ -77,24 +79,33 @@ impl Live {
 /// What a plugin sees of the state that is being compiled.
 pub(super) struct Offer<'a> {
     pub(super) state: &'a State,
+    /// The document whose plugins are built.
+    pub(super) key: &'a ResourceKey,
     /// Upstreams that plugins had built.
-    pub(super) fresh: std::cell::RefCell<Vec<Arc<Upstream>>>,
+    pub(super) fresh: std::cell::RefCell<Vec<Fresh>>,
 }
 
 impl Host for Offer<'_> {
     fn upstream(&self, id: &str) -> Option<UpstreamHandle> {
-        self.state.upstreams.get(id).map(|u| UpstreamHandle::new(u.clone()))
+        self.state
+            .upstreams
+            .get(id)
+            .map(|u| UpstreamHandle::new(u.clone()))
     }
 
-    fn inline_upstream(&self, resource: &str, place: &str, document: &Value) -> Result<UpstreamHandle, BuildError> {
-        let (upstream, fresh) = self
+    fn inline_upstream(
+        &self,
+        resource: &str,
+        place: &str,
+        document: &Value,
+    ) -> Result<UpstreamHandle, BuildError> {
+        let built = self
             .state
-            .inline_upstream(&format!("{resource}#{place}"), document)
+            .inline_upstream(self.key, &format!("{resource}#{place}"), document)
             .map_err(|e| BuildError::new(e.path, e.message))?;
-        if fresh {
-            self.fresh.borrow_mut().push(upstream.clone());
-        }
-        Ok(UpstreamHandle::new(upstream))
+        Ok(UpstreamHandle::new(
+            built.settle(&mut self.fresh.borrow_mut()),
+        ))
     }
 
     fn metrics(&self) -> &prometheus::Registry {

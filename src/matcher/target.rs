@@ -86,7 +86,7 @@ pub fn normalise(target: &[u8], options: Options) -> Result<Normal<'_>, BadTarge
     if query.is_some_and(|query| query.iter().any(|byte| is_refused(*byte) && *byte != b'\\')) {
         return Err(BadTarget::Byte);
     }
-    let mut path = if is_normal(path)? {
+    let mut path = if is_normal(path, options)? {
         Cow::Borrowed(std::str::from_utf8(path).map_err(|_| BadTarget::NotUtf8)?)
     } else {
         Cow::Owned(Rewrite::new(path, options).run()?)
@@ -106,12 +106,14 @@ pub fn normalise(target: &[u8], options: Options) -> Result<Normal<'_>, BadTarge
 }
 
 /// Writes a normal path as a request target, encoding what RFC 3986 §3.3 does not let stand in a path. With
-/// [`Options::keep_encoded_slash`], `%` is an encoding already and stays.
+/// [`Options::keep_encoded_slash`], `%` is an encoding already and stays; with [`Options::like_servlet`], a semicolon
+/// is one that was encoded.
 pub fn encode(path: &str, options: Options) -> Cow<'_, str> {
     let plain = |byte: u8| {
         byte.is_ascii_alphanumeric()
-            || b"/-._~!$&'()*+,;=:@".contains(&byte)
+            || b"/-._~!$&'()*+,=:@".contains(&byte)
             || (byte == b'%' && options.keep_encoded_slash)
+            || (byte == b';' && !options.like_servlet)
     };
     if path.bytes().all(plain) {
         return Cow::Borrowed(path);
@@ -136,18 +138,24 @@ fn is_refused(byte: u8) -> bool {
 }
 
 /// Whether nothing has to be done to the path. One pass, which also finds the bytes that no path may have.
-fn is_normal(path: &[u8]) -> Result<bool, BadTarget> {
-    let mut normal = true;
-    let mut after_slash = false;
+fn is_normal(path: &[u8], options: Options) -> Result<bool, BadTarget> {
+    let (mut normal, mut leading_dot, mut after_slash) = (true, false, false);
     for &byte in path {
         if is_refused(byte) {
             return Err(BadTarget::Byte);
         }
-        // A segment that begins with a dot is usually fine (`/.well-known`), which the next look decides.
-        normal &= !(byte == b'%' || byte == b';' || (after_slash && byte == b'/'));
+        normal &= match byte {
+            b'%' => false,
+            b'/' => !after_slash,
+            b';' => !options.like_servlet,
+            _ => true,
+        };
+        leading_dot |= after_slash && byte == b'.';
         after_slash = byte == b'/';
     }
-    Ok(normal && !path.split(|byte| *byte == b'/').any(is_dots))
+    // A segment that begins with a dot is usually fine (`/.well-known`), which a second look decides.
+    let dots = |segment| is_dots(before(segment, b";"));
+    Ok(normal && !(leading_dot && path.split(|byte| *byte == b'/').any(dots)))
 }
 
 fn is_dots(segment: &[u8]) -> bool {
@@ -160,6 +168,8 @@ struct Rewrite<'t> {
     out: Vec<u8>,
     /// Where the segment that is being read begins in `out`.
     segment: usize,
+    /// Where its parameters begin, when they are to be cut off.
+    parameters: Option<usize>,
 }
 
 impl<'t> Rewrite<'t> {
@@ -171,6 +181,7 @@ impl<'t> Rewrite<'t> {
             options,
             out,
             segment: 1,
+            parameters: None,
         }
     }
 
@@ -180,11 +191,20 @@ impl<'t> Rewrite<'t> {
             match byte {
                 b'/' => self.close(true)?,
                 b'%' => self.decode()?,
+                b';' => self.semicolon(),
                 byte => self.out.push(byte),
             }
         }
         self.close(false)?;
         String::from_utf8(self.out).map_err(|_| BadTarget::NotUtf8)
+    }
+
+    /// An encoded semicolon begins no parameters, as in servlet containers, which cut before they decode.
+    fn semicolon(&mut self) {
+        if self.options.like_servlet {
+            self.parameters.get_or_insert(self.out.len());
+        }
+        self.out.push(b';');
     }
 
     fn decode(&mut self) -> Result<(), BadTarget> {
@@ -203,7 +223,8 @@ impl<'t> Rewrite<'t> {
         match high << 4 | low {
             b'/' if self.options.keep_encoded_slash => self.out.extend_from_slice(b"%2F"),
             b'%' if self.options.keep_encoded_slash => self.out.extend_from_slice(b"%25"),
-            b'/' => return self.close(true),
+            // An encoded slash in parameters that will be cut off ends nothing.
+            b'/' if self.parameters.is_none() => return self.close(true),
             byte if byte.is_ascii_control() => return Err(BadTarget::EncodedControl),
             byte => self.out.push(byte),
         }
@@ -212,39 +233,29 @@ impl<'t> Rewrite<'t> {
 
     /// Ends the segment that was being read, by a slash or by the end of the path.
     fn close(&mut self, slash: bool) -> Result<(), BadTarget> {
-        let read = self.out.get(self.segment..).unwrap_or_default();
-        let name = before(read, b";");
-        let mut length = read.len();
-        if name.len() < read.len() {
-            if self.options.like_servlet {
-                if name.is_empty() || is_dots(name) {
-                    return Err(BadTarget::NamelessSegment);
-                }
-                length = name.len();
-            } else if is_dots(name) {
-                return Err(BadTarget::AmbiguousDots);
-            }
-        }
-        if self.hides_dots(read) {
+        let parameters = self.parameters.take();
+        if self.hides_dots(self.out.get(self.segment..).unwrap_or_default()) {
             return Err(BadTarget::AmbiguousDots);
         }
-        let dots = is_dots(read).then_some(length);
-        match dots {
-            Some(1) => length = 0,
-            Some(_) => {
+        self.out.truncate(parameters.unwrap_or(self.out.len()));
+        let segment = self.out.get(self.segment..).unwrap_or_default();
+        if parameters.is_some() && (segment.is_empty() || is_dots(segment)) {
+            return Err(BadTarget::NamelessSegment);
+        }
+        match segment {
+            b"" => {}
+            b"." => self.out.truncate(self.segment),
+            b".." => {
                 let parents = self
                     .out
                     .get(..self.segment.saturating_sub(1))
                     .unwrap_or_default();
                 let parent = parents.iter().rposition(|byte| *byte == b'/');
-                self.segment = parent.ok_or(BadTarget::AboveRoot)? + 1;
-                length = 0;
+                self.out.truncate(parent.ok_or(BadTarget::AboveRoot)? + 1);
             }
-            None => {}
-        }
-        self.out.truncate(self.segment + length);
-        if slash && length > 0 {
-            self.out.push(b'/');
+            segment if is_dots(before(segment, b";")) => return Err(BadTarget::AmbiguousDots),
+            _ if slash => self.out.push(b'/'),
+            _ => {}
         }
         self.segment = self.out.len();
         Ok(())
@@ -453,9 +464,18 @@ mod tests {
             |target: &str| normalise(target.as_bytes(), options).map(|n| n.path.into_owned());
         assert_eq!(path("/a;x=1/b;y").as_deref(), Ok("/a/b"));
         assert_eq!(path("/a;x/").as_deref(), Ok("/a/"));
-        for target in ["/a/.;/b", "/a/..;x", "/a/;x/b", "/%2e;/a", "/;"] {
+        assert_eq!(path("/a;x%2Fy/b").as_deref(), Ok("/a/b"));
+        assert_eq!(path("/a%3Bx/b").as_deref(), Ok("/a;x/b"));
+        for target in ["/a/;x/b", "/;", "/a/;"] {
             assert_eq!(path(target), Err(BadTarget::NamelessSegment), "{target}");
         }
+        for target in ["/a/..%3b/b", "/a;x%5c..%5cb"] {
+            assert_eq!(path(target), Err(BadTarget::AmbiguousDots), "{target}");
+        }
+        for target in ["/a/.;/b", "/a/..;x", "/%2e;/a"] {
+            assert_eq!(path(target), Err(BadTarget::NamelessSegment), "{target}");
+        }
+        assert_eq!(path("/a;%zz"), Err(BadTarget::Percent));
     }
 
     fn target() -> impl Strategy<Value = Vec<u8>> {
@@ -480,7 +500,6 @@ mod tests {
                 prop_assert!(!path.contains("//"), "{path:?}");
                 prop_assert!(!path.split('/').any(|segment| matches!(segment, "." | "..")), "{path:?}");
                 prop_assert!(!path.contains(|c: char| c.is_ascii_control()));
-                // A parameter that was cut off may have been encoded: then the name before it stays as it is.
                 let encoded = encode(&path, options).into_owned();
                 let again = normalise(encoded.as_bytes(), options);
                 prop_assert_eq!(again.map(|normal| normal.path.into_owned()), Ok(path.into_owned()));

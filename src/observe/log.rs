@@ -50,7 +50,11 @@ pub fn install(settings: &Log) -> Result<Installed, LogError> {
     };
     let colours = io::stderr().is_terminal();
     let done = subscriber(settings.format, &filter, colours, io::stderr)?.try_init();
-    Ok(if done.is_ok() { Installed::Now } else { Installed::Already })
+    Ok(if done.is_ok() {
+        Installed::Now
+    } else {
+        Installed::Already
+    })
 }
 
 fn subscriber<W>(
@@ -67,7 +71,9 @@ where
         LogFormat::Text => lines.with_ansi(colours).boxed(),
         LogFormat::Json => lines.with_ansi(false).json().flatten_event(true).boxed(),
     };
-    Ok(Registry::default().with(EnvFilter::try_new(filter)?).with(lines))
+    Ok(Registry::default()
+        .with(EnvFilter::try_new(filter)?)
+        .with(lines))
 }
 
 fn directives(settings: &Log) -> String {
@@ -87,7 +93,10 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::settings::LogLevel;
-    use std::{io::Write, sync::{Arc, Mutex}};
+    use std::{
+        io::Write,
+        sync::{Arc, Mutex},
+    };
 
     #[test]
     fn libraries_never_say_more_than_they_may() {
@@ -136,13 +145,27 @@ mod tests {
     fn lines_are_for_people_or_json() {
         let text = said(&Log::default());
         assert_eq!(text.lines().count(), 2, "{text}");
-        assert!(text.contains("trouble") && text.contains("applied revision=7"), "{text}");
-        let json = said(&Log { level: LogLevel::Debug, format: LogFormat::Json });
-        let lines: Vec<serde_json::Value> =
-            json.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-        let messages: Vec<_> = lines.iter().map(|line| line["message"].as_str().unwrap()).collect();
+        assert!(
+            text.contains("trouble") && text.contains("applied revision=7"),
+            "{text}"
+        );
+        let json = said(&Log {
+            level: LogLevel::Debug,
+            format: LogFormat::Json,
+        });
+        let lines: Vec<serde_json::Value> = json
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect();
+        let messages: Vec<_> = lines
+            .iter()
+            .map(|line| line["message"].as_str().unwrap())
+            .collect();
         assert_eq!(messages, ["trouble", "applied", "detail"]);
-        assert_eq!((&lines[1]["revision"], &lines[1]["level"]), (&7.into(), &"INFO".into()));
+        assert_eq!(
+            (&lines[1]["revision"], &lines[1]["level"]),
+            (&7.into(), &"INFO".into())
+        );
     }
 
     #[test]

@@ -35,16 +35,27 @@ pub(super) fn admit(
     if head.raw_path().len() > options.max_target {
         return Err(Reply::status(414));
     }
-    let path = head.uri.path();
-    if !path.starts_with('/') && !(path == "*" && head.method == Method::OPTIONS) {
-        return Err(Reply::status(400));
-    }
-    match target::normalise(path, &options.target) {
-        Ok(std::borrow::Cow::Borrowed(same)) if same.len() == path.len() => {}
-        Ok(normal) => request.normal_path = Some(normal.into_owned().into_boxed_str()),
-        Err(error) => {
-            tracing::debug!(%error, "a request target was refused");
+    let written = head.raw_path();
+    if written == b"*" {
+        if head.method != Method::OPTIONS {
             return Err(Reply::status(400));
+        }
+    } else {
+        let origin_form = match head.uri.scheme() {
+            Some(_) => head
+                .uri
+                .path_and_query()
+                .map_or("/", |pq| pq.as_str())
+                .as_bytes(),
+            None => written,
+        };
+        match target::normalise(origin_form, options.target) {
+            Ok(normal) if normal.path == head.uri.path() => {}
+            Ok(normal) => request.normal_path = Some(normal.path.into_owned().into_boxed_str()),
+            Err(error) => {
+                tracing::debug!(%error, "a request target was refused");
+                return Err(Reply::status(400));
+            }
         }
     }
     if let (Some(limit), Some(length)) = (options.max_body, content_length(head)) {
@@ -109,23 +120,35 @@ fn without_port(authority: &str) -> Option<&str> {
         let end = authority.find(']')?;
         let (name, rest) = authority.split_at_checked(end + 1)?;
         let inner = name.strip_prefix('[')?.strip_suffix(']')?;
-        let valid = inner.bytes().all(|b| b.is_ascii_hexdigit() || matches!(b, b':' | b'.'));
+        let valid = inner
+            .bytes()
+            .all(|b| b.is_ascii_hexdigit() || matches!(b, b':' | b'.'));
         return (valid && is_port(rest)).then_some(name);
     }
     let (name, port) = match authority.find(':') {
         Some(at) => authority.split_at_checked(at)?,
         None => (authority, ""),
     };
-    let valid = name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_'));
+    let valid = name
+        .bytes()
+        .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_'));
     (valid && is_port(port)).then_some(name)
 }
 
 fn is_port(text: &str) -> bool {
-    text.is_empty() || text.strip_prefix(':').is_some_and(|p| p.bytes().all(|b| b.is_ascii_digit()))
+    text.is_empty()
+        || text
+            .strip_prefix(':')
+            .is_some_and(|p| p.bytes().all(|b| b.is_ascii_digit()))
 }
 
 fn content_length(head: &RequestHeader) -> Option<u64> {
-    head.headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+    head.headers
+        .get(header::CONTENT_LENGTH)?
+        .to_str()
+        .ok()?
+        .parse()
+        .ok()
 }
 
 fn inet(address: Option<&PeerAddr>) -> Option<SocketAddr> {
@@ -147,7 +170,16 @@ mod tests {
         ] {
             assert_eq!(without_port(given), Some(name), "{given}");
         }
-        for given in ["a.test evil", "a.test/x", "u@a.test", "a.test:80x", "[::1", "[::1]x", "a,b", "a\tb"] {
+        for given in [
+            "a.test evil",
+            "a.test/x",
+            "u@a.test",
+            "a.test:80x",
+            "[::1",
+            "[::1]x",
+            "a,b",
+            "a\tb",
+        ] {
             assert_eq!(without_port(given), None, "{given}");
         }
     }

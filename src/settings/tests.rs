@@ -91,7 +91,7 @@ plugin_attr: {prometheus: {export_uri: /m, nothing: null}}
     assert_eq!(settings.store.kind(), StoreKind::File);
     assert_eq!(settings.worker_threads().get(), 3);
     assert_eq!(settings.shutdown.drain_timeout.0.as_millis(), 500);
-    assert_eq!(settings.router.mode, RouterMode::RadixtreeUri);
+    assert_eq!(settings.router.mode, RouterMode::Uri);
     let servers: Vec<_> = settings
         .upstream
         .dns
@@ -376,7 +376,7 @@ fn a_variable_holds_a_text_or_yaml_by_what_the_key_takes() {
     );
     assert_eq!(
         of("CROSSWAY_ROUTER_MODE", "radixtree_uri").router.mode,
-        RouterMode::RadixtreeUri
+        RouterMode::Uri
     );
     assert_eq!(
         of("CROSSWAY_STORE_FILE", "r.yaml").store.kind(),

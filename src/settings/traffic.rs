@@ -77,15 +77,17 @@ pub struct Router {
 
 /// How a request finds its route; the names are APISIX's.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
 pub enum RouterMode {
     /// The most specific host first, within it the most specific path.
     #[default]
-    RadixtreeHostUri,
+    #[serde(rename = "radixtree_host_uri")]
+    HostUri,
     /// The most specific path first; the host is one condition among others.
-    RadixtreeUri,
+    #[serde(rename = "radixtree_uri")]
+    Uri,
     /// As `radixtree_uri`, with `:name` and `*name` in paths.
-    RadixtreeUriWithParameter,
+    #[serde(rename = "radixtree_uri_with_parameter")]
+    UriWithParameter,
 }
 
 /// Connections to upstreams.

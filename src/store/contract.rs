@@ -74,6 +74,7 @@ contract!(
     groups_are_isolated_and_share_the_revisions,
     a_watch_starts_in_the_past_and_goes_on,
     a_watch_that_is_too_old_is_told_to_load_again,
+    an_event_above_the_limit_sends_its_watchers_to_load,
     events_of_another_group_do_not_compact_a_quiet_watch,
     a_watch_ends_with_its_store,
     a_document_expires_with_an_event,
@@ -415,6 +416,33 @@ async fn a_watch_that_is_too_old_is_told_to_load_again(make: Maker) {
             Revision(5)
         );
     }
+}
+
+async fn an_event_above_the_limit_sends_its_watchers_to_load(make: Maker) {
+    let empty = make(HistoryLimit {
+        events: 10,
+        bytes: 25,
+    });
+    let store = empty.open();
+    let mut events = store.watch(Revision(0));
+    store.commit(put("routes/1", "1234")).await.unwrap();
+    assert!(next(&mut events).await.unwrap().is_ok());
+    store
+        .commit(put("routes/2", &"a".repeat(100)))
+        .await
+        .unwrap();
+    let compacted = WatchError::Compacted {
+        from: Revision(1),
+        kept: Revision(2),
+    };
+    assert_eq!(next(&mut events).await, Some(Err(compacted)));
+    let contents = store.load().await.unwrap();
+    let mut events = store.watch(contents.revision);
+    store.commit(put("routes/1", "1234")).await.unwrap();
+    assert_eq!(
+        next(&mut events).await.unwrap().unwrap().revision,
+        Revision(3)
+    );
 }
 
 async fn events_of_another_group_do_not_compact_a_quiet_watch(make: Maker) {

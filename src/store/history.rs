@@ -10,8 +10,8 @@ use tokio::sync::watch;
 
 use super::{Change, Event, Group, Revision, WatchError};
 
-/// How much of the past a store keeps in memory for its watchers. The newest event is kept whatever
-/// its size.
+/// How much of the past a store keeps in memory for its watchers. An event above the limit is not
+/// kept at all: after a large import they load again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HistoryLimit {
     /// Events, over all groups.
@@ -120,13 +120,12 @@ impl Log {
         self.newest = event.revision;
         self.bytes = self.bytes.saturating_add(size(&event));
         self.events.push_back((group, Arc::new(event)));
-        while self.events.len() > 1
-            && (self.events.len() > self.limit.events || self.bytes > self.limit.bytes)
-        {
-            if let Some((_, gone)) = self.events.pop_front() {
-                self.bytes = self.bytes.saturating_sub(size(&gone));
-                self.floor = gone.revision;
-            }
+        while self.events.len() > self.limit.events || self.bytes > self.limit.bytes {
+            let Some((_, gone)) = self.events.pop_front() else {
+                break;
+            };
+            self.bytes = self.bytes.saturating_sub(size(&gone));
+            self.floor = gone.revision;
         }
     }
 

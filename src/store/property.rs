@@ -1,5 +1,5 @@
 //! Random transactions against a model that is a plain map: contents, revisions, conflicts and
-//! events must agree.
+//! events must agree. Random text against the parser of declarative files: it must not panic.
 
 #![allow(clippy::unwrap_used)]
 
@@ -192,6 +192,14 @@ async fn agree(script: Vec<Wanted>, mut reopen: impl FnMut(bool) -> [Arc<dyn Sto
     }
 }
 
+fn cases(cases: u32) -> ProptestConfig {
+    ProptestConfig {
+        cases,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    }
+}
+
 fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -200,7 +208,7 @@ fn runtime() -> tokio::runtime::Runtime {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(cases(256))]
 
     #[test]
     fn memory_agrees_with_a_map(script in prop::collection::vec(wanted(), 0..40)) {
@@ -213,7 +221,7 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 16, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(cases(16))]
 
     #[test]
     fn embedded_agrees_with_a_map_and_across_restarts(
@@ -226,3 +234,60 @@ proptest! {
         }));
     }
 }
+
+proptest! {
+    #![proptest_config(cases(2000))]
+
+    #[test]
+    fn any_text_is_parsed_or_refused(
+        pieces in prop::collection::vec(prop::sample::select(PIECES), 0..40)
+    ) {
+        let text = pieces.concat();
+        for format in [file::Format::Yaml, file::Format::Json] {
+            if let Ok(items) = file::parse(&text, format, &|_| None) {
+                prop_assert!(items.iter().all(|item| item.at.is_some()));
+            }
+        }
+    }
+}
+
+const PIECES: &[&str] = &[
+    "routes:",
+    "plugins:",
+    "\n",
+    "\n  - ",
+    "\n    ",
+    "id: 1",
+    "uri: ",
+    "&a ",
+    "*a",
+    "<<: ",
+    "[",
+    "]",
+    "{",
+    "}",
+    ",",
+    ":",
+    "\"",
+    "'",
+    "|",
+    ">",
+    "#END",
+    "# ",
+    "é",
+    "${{",
+    "}}",
+    "x-a: ",
+    "!!t ",
+    "%",
+    "---",
+    "\t",
+    "\r",
+    "\u{0}",
+    "{\"routes\": [",
+    "{\"id\": 2}",
+    "]}",
+    "null",
+    "1e999",
+    "\\u00",
+];

@@ -75,7 +75,7 @@ pub struct Committed {
 #[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
 pub enum CommitError {
     /// An expectation did not hold: somebody else was faster.
-    #[error("{key} is not as expected: {}", found.map_or_else(|| "it does not exist".to_owned(), |r| format!("it was changed in revision {r}")))]
+    #[error("{key} is not as expected: {}", state(*found))]
     Conflict {
         /// The first one that did not hold.
         key: Key,
@@ -94,6 +94,13 @@ pub enum CommitError {
     /// The store could not write, or cannot tell whether it did.
     #[error("the store cannot be written: {0}")]
     Unavailable(String),
+}
+
+fn state(found: Option<Revision>) -> String {
+    match found {
+        Some(revision) => format!("it was last changed in revision {revision}"),
+        None => "it does not exist".to_owned(),
+    }
 }
 
 impl Transaction {

@@ -95,11 +95,11 @@ impl AccessLog {
     }
 
     /// Logs a request that is over. Never waits.
-    pub fn record(&self, request: &dyn Lookup) {
-        self.record_at(request, SystemTime::now());
+    pub fn write(&self, request: &dyn Lookup) {
+        self.write_at(request, SystemTime::now());
     }
 
-    fn record_at(&self, request: &dyn Lookup, at: SystemTime) {
+    fn write_at(&self, request: &dyn Lookup, at: SystemTime) {
         let pushed = SCRATCH.try_with(|scratch| {
             let mut text = scratch.try_borrow_mut().ok()?;
             text.clear();

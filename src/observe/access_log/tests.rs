@@ -208,12 +208,12 @@ fn lines_reach_the_file_soon_and_all_of_them_when_it_is_closed() {
     let log = AccessLog::open(&to_file(&path), counter())
         .unwrap()
         .unwrap();
-    log.record(&request(&[("uri", "/1")]));
+    log.write(&request(&[("uri", "/1")]));
     expect(&path, "/1\n");
-    log.record(&request(&[("uri", "/2")]));
+    log.write(&request(&[("uri", "/2")]));
     assert!(log.close(Duration::from_secs(10)));
     assert_eq!(fs::read_to_string(&path).unwrap(), "/1\n/2\n");
-    log.record(&request(&[("uri", "/late")]));
+    log.write(&request(&[("uri", "/late")]));
     assert!(log.close(Duration::from_secs(10)), "closing twice is fine");
     assert_eq!(fs::read_to_string(&path).unwrap(), "/1\n/2\n");
 }
@@ -228,12 +228,12 @@ fn a_file_that_was_moved_away_is_opened_anew_when_asked() {
     let log = AccessLog::open(&to_file(&path), counter())
         .unwrap()
         .unwrap();
-    log.record(&request(&[("uri", "/old")]));
+    log.write(&request(&[("uri", "/old")]));
     expect(&path, "/old\n");
     fs::rename(&path, &moved).unwrap();
     log.reopen();
     expect(&path, "");
-    log.record(&request(&[("uri", "/new")]));
+    log.write(&request(&[("uri", "/new")]));
     assert!(log.close(Duration::from_secs(10)));
     assert_eq!(fs::read_to_string(&path).unwrap(), "/new\n");
     assert_eq!(fs::read_to_string(&moved).unwrap(), "/old\n");
@@ -265,7 +265,7 @@ fn a_pipe_that_nobody_reads_costs_lines_and_not_time() {
     let long = request(&[("uri", &"/".repeat(1000))]);
     let began = Instant::now();
     while dropped.get() == 0 {
-        log.record(&long);
+        log.write(&long);
         assert!(
             began.elapsed() < Duration::from_secs(20),
             "nothing was dropped"
@@ -280,8 +280,8 @@ fn what_cannot_be_written_is_counted() {
     let log = AccessLog::open(&to_file(Path::new("/dev/full")), dropped.clone())
         .unwrap()
         .unwrap();
-    log.record(&request(&[("uri", "/1")]));
-    log.record(&request(&[("uri", "/2")]));
+    log.write(&request(&[("uri", "/1")]));
+    log.write(&request(&[("uri", "/2")]));
     assert!(log.close(Duration::from_secs(10)));
     assert_eq!(dropped.get(), 2);
 }

@@ -50,10 +50,17 @@ impl Default for EmbeddedOptions {
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// A second gateway on the same directory.
-    #[error("{} is in use by another process; each gateway needs a data directory of its own", .0.display())]
+    #[error(
+        "{} is in use by another process; each gateway needs a data directory of its own",
+        .0.display()
+    )]
     InUse(PathBuf),
     /// The file is damaged, empty, or no database at all.
-    #[error("{} is damaged and was left as it is ({why}); restore it from a backup, or move it away to start empty", path.display())]
+    #[error(
+        "{} is damaged and was left as it is ({why}); restore it from a backup, or move it away \
+         to start empty",
+        path.display()
+    )]
     Corrupt {
         /// The file.
         path: PathBuf,

@@ -212,6 +212,8 @@ fn an_unfinished_creation_is_done_again() {
 struct Flaky {
     file: FileBackend,
     full: Arc<AtomicBool>,
+    /// The next fsync writes and then says that it did not.
+    lie: Arc<AtomicBool>,
     syncs: Arc<AtomicUsize>,
 }
 
@@ -238,7 +240,11 @@ impl StorageBackend for Flaky {
     fn sync_data(&self) -> io::Result<()> {
         self.check()?;
         self.syncs.fetch_add(1, Ordering::SeqCst);
-        self.file.sync_data()
+        self.file.sync_data()?;
+        if self.lie.swap(false, Ordering::SeqCst) {
+            return Err(io::Error::other("the disk went away"));
+        }
+        Ok(())
     }
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
         self.check()?;
@@ -252,6 +258,7 @@ impl StorageBackend for Flaky {
 struct FlakyDisk {
     directory: TempDir,
     full: Arc<AtomicBool>,
+    lie: Arc<AtomicBool>,
     syncs: Arc<AtomicUsize>,
 }
 
@@ -261,17 +268,20 @@ impl FlakyDisk {
         Self {
             directory,
             full: Arc::default(),
+            lie: Arc::default(),
             syncs: Arc::default(),
         }
     }
 
     fn open(&self) -> EmbeddedStore {
-        let (full, syncs) = (Arc::clone(&self.full), Arc::clone(&self.syncs));
+        let (full, lie) = (Arc::clone(&self.full), Arc::clone(&self.lie));
+        let syncs = Arc::clone(&self.syncs);
         let opener: Opener = Box::new(move |path| {
             let file = fs::OpenOptions::new().read(true).write(true).open(path)?;
             Builder::new().create_with_backend(Flaky {
                 file: FileBackend::new(file)?,
                 full: Arc::clone(&full),
+                lie: Arc::clone(&lie),
                 syncs: Arc::clone(&syncs),
             })
         });
@@ -347,4 +357,31 @@ async fn commits_that_wait_share_their_fsyncs() {
     revisions.sort();
     revisions.dedup();
     assert_eq!(revisions.len(), 64, "each has its own revision");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn watchers_never_miss_a_write_whose_fsync_failed_too_late() {
+    let disk = FlakyDisk::new();
+    let store = disk.open();
+    store.commit(put("routes/1")).await.unwrap();
+    let mut events = store.watch(Revision(1));
+    let mut trouble = store.trouble();
+    disk.lie.store(true, Ordering::SeqCst);
+    let error = store.commit(put("routes/2")).await.unwrap_err();
+    assert!(matches!(error, CommitError::Unavailable(_)), "{error:?}");
+    tokio::time::timeout(Duration::from_secs(20), trouble.wait_for(Option::is_none))
+        .await
+        .unwrap()
+        .unwrap();
+    assert!(
+        store.get(&key("routes/2")).await.unwrap().is_some(),
+        "it happened after all"
+    );
+    let committed = store.commit(put("routes/3")).await.unwrap();
+    assert_eq!(committed.revision, Revision(3));
+    let compacted = WatchError::Compacted {
+        from: Revision(1),
+        kept: Revision(2),
+    };
+    assert_eq!(events.next().await, Some(Err(compacted)));
 }

@@ -46,8 +46,8 @@ pub struct OpenError {
 /// The documents of a file, for one group.
 ///
 /// Each change of the file is one event: the difference to the contents before. A file that cannot
-/// be read or parsed changes nothing and is reported by [`Store::trouble`]. Revisions start with 1
-/// at each start.
+/// be read or parsed changes nothing and is reported by [`Store::trouble`]. Revisions start anew with
+/// each start.
 pub struct FileStore {
     path: PathBuf,
     documents: MemoryStore,

@@ -90,7 +90,7 @@ pub enum FileError {
         why: String,
     },
     /// Two items with one key.
-    #[error("{key} is there twice, first at {}", first.map_or_else(|| "an unknown place".to_owned(), |at| at.to_string()))]
+    #[error("{key} is there twice, first at {}", place(*first))]
     Duplicate {
         /// What both are.
         key: Key,
@@ -109,6 +109,10 @@ pub enum FileError {
         /// The variable.
         name: String,
     },
+}
+
+fn place(at: Option<Position>) -> String {
+    at.map_or_else(|| "an unknown place".to_owned(), |at| at.to_string())
 }
 
 impl FileError {

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
-use serde_saphyr::{Location, Options, Spanned, UserMessageFormatter};
+use serde_saphyr::{Error, Location, Options, Spanned, UserMessageFormatter};
 
 use super::outline::{Body, Section};
 use super::parse::FileError;
@@ -35,6 +35,7 @@ fn options(size: usize) -> Options {
             max_events: written.saturating_add(EXPANSION_LIMIT),
             max_nodes: written.saturating_add(EXPANSION_LIMIT),
             max_total_scalar_bytes: written.saturating_add(64 << 20),
+            max_recorded_anchor_events: written.saturating_add(EXPANSION_LIMIT),
             max_depth: DEPTH_LIMIT,
             max_documents: 1,
             // Many routes may share one anchor; the limit on replayed events is the one that
@@ -51,17 +52,29 @@ fn options(size: usize) -> Options {
 }
 
 /// The message without its place, which is told apart.
-fn plain(error: &serde_saphyr::Error) -> String {
-    let text = error.render_with_formatter(&UserMessageFormatter);
-    let mut text = text.lines().next().unwrap_or_default();
-    if let Some((before, place)) = text.rsplit_once(" at line ")
-        && place
-            .chars()
-            .all(|c| c.is_ascii_digit() || ", column".contains(c))
-    {
-        text = before;
+fn plain(error: &Error) -> String {
+    match error {
+        Error::AliasError { error, .. } => plain(error),
+        Error::Budget { .. }
+        | Error::AliasReplayLimitExceeded { .. }
+        | Error::AliasReplayStackDepthExceeded { .. } => format!(
+            "too much for one file: it may be nested {DEPTH_LIMIT} levels deep, and aliases and \
+             merge keys may add {EXPANSION_LIMIT} nodes"
+        ),
+        error => {
+            let text = error.render_with_formatter(&UserMessageFormatter);
+            let text = text.lines().next().unwrap_or_default();
+            let place = |place: &str| {
+                place
+                    .chars()
+                    .all(|c| c.is_ascii_digit() || ", column".contains(c))
+            };
+            match text.rsplit_once(" at line ") {
+                Some((what, at)) if place(at) => what.to_owned(),
+                _ => text.to_owned(),
+            }
+        }
     }
-    text.trim_start_matches("error: ").to_owned()
 }
 
 fn position(location: Location) -> Option<Position> {
