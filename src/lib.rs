@@ -1,0 +1,2 @@
+//! Crossway, an API gateway.
+pub mod chain;

@@ -1,0 +1,261 @@
+//! What the gateway knows of one request, beside its bytes.
+
+use crate::{
+    consumer::{AuthSlot, Consumer, CredentialTable, Identity},
+    route::{Matched, RouteInfo},
+    upstream::UpstreamHandle,
+};
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, Method};
+use smallvec::SmallVec;
+use std::{
+    any::Any,
+    net::{IpAddr, SocketAddr},
+    sync::{Arc, OnceLock},
+    time::{Duration, Instant, SystemTime},
+};
+
+/// The largest request body that can be read before the upstream is chosen and still be sent on, in bytes.
+/// Pingora keeps 64 KiB for replay and no more.
+pub const MAX_BUFFERED_BODY: usize = 64 * 1024;
+
+/// The one configuration that serves a request.
+pub trait Configuration: Send + Sync {
+    /// The credentials of an authenticator.
+    fn credentials(&self, slot: AuthSlot) -> Option<&CredentialTable>;
+    /// A consumer by user name, e.g. an `anonymous_consumer`.
+    fn consumer(&self, username: &str) -> Option<Arc<Consumer>>;
+}
+
+/// One request. Fields are written by the gateway and by the plugins named in their comment.
+pub struct Request {
+    /// When the head was read.
+    pub started: Instant,
+    /// When the head was read, by the calendar.
+    pub started_at: SystemTime,
+    /// The configuration that serves this request, start to end.
+    pub configuration: Arc<dyn Configuration>,
+    /// The client: the transport peer, or what a plugin found out about it. `0.0.0.0:0` when the peer is a Unix socket.
+    pub client: SocketAddr,
+    /// The address that the client connected to.
+    pub server: SocketAddr,
+    /// Whether the client speaks TLS.
+    pub tls: bool,
+    /// The normalised path, when it differs from the client's spelling; read it with [`Request::path`].
+    pub normal_path: Option<Box<str>>,
+    /// The host without port, lower case; empty when there is none.
+    pub host: Box<str>,
+    /// The route, once one matched.
+    pub route: Option<Arc<RouteInfo>>,
+    /// The route's patterns that matched.
+    pub matched: Option<Matched>,
+    /// Values of `:name` and `*name` in the path pattern.
+    pub path_params: Vec<(Arc<str>, Box<str>)>,
+    /// The consumer, once an authenticator named one.
+    pub identity: Option<Identity>,
+    /// The upstream that a plugin chose.
+    pub upstream_override: Option<UpstreamHandle>,
+    /// What the upstream gets in place of what the client sent.
+    pub rewritten: Rewritten,
+    /// Set on the response, whoever makes it.
+    pub response_headers: SmallVec<[(HeaderName, HeaderValue); 4]>,
+    /// The id of the request, once a plugin gave it one or the client brought one that is kept.
+    pub id: Option<HeaderValue>,
+    /// The body, when it was read whole.
+    pub body: Option<Bytes>,
+    json: OnceLock<Option<serde_json::Value>>,
+    /// Nodes that were tried, in order.
+    pub tries: SmallVec<[Try; 1]>,
+    /// What is known of the response.
+    pub response: Response,
+    /// What limit plugins say of themselves (`$rate_limiting_info`).
+    pub rate_limiting_info: Option<Box<str>>,
+    /// For the chain: what `_meta.filter` said, by slot.
+    pub admitted: SmallVec<[(Slot, bool); 2]>,
+    /// State of plugins.
+    pub slots: Slots,
+}
+
+/// What the upstream gets in place of what the client sent. `None`: as the client sent it.
+#[derive(Debug, Default)]
+pub struct Rewritten {
+    /// Path and query, as bytes on the wire.
+    pub target: Option<Bytes>,
+    /// Method.
+    pub method: Option<Method>,
+    /// Host header; `pass_host` of the upstream may override it.
+    pub host: Option<HeaderValue>,
+}
+
+/// One attempt at a node.
+#[derive(Debug, Clone)]
+pub struct Try {
+    /// Its address; `None` when none was reached.
+    pub address: Option<SocketAddr>,
+    /// Host of the node as configured.
+    pub host: Arc<str>,
+    /// Port of the node as configured or by its scheme.
+    pub port: u16,
+    /// Scheme spoken with it: `http`, `https`, `grpc`, `grpcs`.
+    pub scheme: &'static str,
+    /// Status that it answered with; 502 or 504 when it failed.
+    pub status: Option<u16>,
+    /// When the attempt began.
+    pub began: Instant,
+    /// Until a connection was there.
+    pub connected: Option<Duration>,
+    /// Until the response head was there.
+    pub answered: Option<Duration>,
+}
+
+/// Who made a response.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ResponseSource {
+    /// The gateway or one of its plugins.
+    #[default]
+    Gateway,
+    /// The gateway's proxy layer, because the upstream failed. APISIX's metrics call this `nginx`.
+    Proxy,
+    /// The upstream.
+    Upstream,
+}
+
+/// What is known of the response.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Response {
+    /// Status that the client got; 0 when it got none.
+    pub status: u16,
+    /// Who made it.
+    pub source: ResponseSource,
+    /// Bytes of the request head and body, for bandwidth metrics.
+    pub bytes_in: u64,
+    /// Bytes of the response head and body.
+    pub bytes_out: u64,
+}
+
+impl Request {
+    /// A request that has just arrived.
+    pub fn new(configuration: Arc<dyn Configuration>) -> Self {
+        let nowhere = SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED), 0);
+        Self {
+            started: Instant::now(),
+            started_at: SystemTime::now(),
+            configuration,
+            client: nowhere,
+            server: nowhere,
+            tls: false,
+            normal_path: None,
+            host: Box::default(),
+            route: None,
+            matched: None,
+            path_params: Vec::new(),
+            identity: None,
+            upstream_override: None,
+            rewritten: Rewritten::default(),
+            response_headers: SmallVec::new(),
+            id: None,
+            body: None,
+            json: OnceLock::new(),
+            tries: SmallVec::new(),
+            response: Response::default(),
+            rate_limiting_info: None,
+            admitted: SmallVec::new(),
+            slots: Slots::default(),
+        }
+    }
+
+    /// The normalised path of the request: what routes were matched by, and what plugins decide by.
+    pub fn path<'a>(&'a self, head: &'a pingora_http::RequestHeader) -> &'a str {
+        match &self.normal_path {
+            Some(path) => path,
+            None => head.uri.path(),
+        }
+    }
+
+    /// The body as JSON, when it was read whole and is JSON; parsed once.
+    pub fn json_body(&self) -> Option<&serde_json::Value> {
+        let body = self.body.as_ref()?;
+        self.json
+            .get_or_init(|| serde_json::from_slice(body).ok())
+            .as_ref()
+    }
+
+    /// The name of the consumer.
+    pub fn consumer_name(&self) -> Option<&str> {
+        self.identity.as_ref().map(|i| &*i.consumer.username)
+    }
+
+    /// The node that gave the answer, or the last one that was tried.
+    pub fn last_try(&self) -> Option<&Try> {
+        self.tries.last()
+    }
+}
+
+/// Where a plugin instance keeps its state for a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Slot {
+    /// Which chain it stands in.
+    pub chain: ChainOf,
+    /// Its position there.
+    pub index: u16,
+}
+
+/// The chains that take part in a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ChainOf {
+    /// That of the route, with its service, plugin config and consumer.
+    #[default]
+    Route,
+    /// That of the global rules.
+    Global,
+}
+
+type State = Option<Box<dyn Any + Send + Sync>>;
+
+/// The states of all plugin instances of a request; empty until one is used.
+#[derive(Default)]
+pub struct Slots {
+    route: Vec<State>,
+    global: Vec<State>,
+}
+
+impl Slots {
+    fn of(&mut self, slot: Slot) -> &mut State {
+        let states = match slot.chain {
+            ChainOf::Route => &mut self.route,
+            ChainOf::Global => &mut self.global,
+        };
+        let index = usize::from(slot.index);
+        if states.len() <= index {
+            states.resize_with(index + 1, || None);
+        }
+        match states.get_mut(index) {
+            Some(state) => state,
+            None => unreachable!("resized above"),
+        }
+    }
+
+    /// The state in a slot; made when there is none of this type.
+    pub fn state<T: Default + Send + Sync + 'static>(&mut self, slot: Slot) -> &mut T {
+        let state = self.of(slot);
+        if !state.as_ref().is_some_and(|s| s.is::<T>()) {
+            *state = Some(Box::<T>::default());
+        }
+        match state.as_mut().and_then(|s| s.downcast_mut()) {
+            Some(state) => state,
+            None => unreachable!("of this type since the line above"),
+        }
+    }
+
+    /// The state in a slot, if there is one of this type.
+    pub fn existing<T: 'static>(&self, slot: Slot) -> Option<&T> {
+        let states = match slot.chain {
+            ChainOf::Route => &self.route,
+            ChainOf::Global => &self.global,
+        };
+        states
+            .get(usize::from(slot.index))?
+            .as_ref()?
+            .downcast_ref()
+    }
+}

@@ -1,0 +1,233 @@
+//! A scripted exchange for unit tests of plugins.
+
+use crate::{
+    build::{BuildCx, BuildError, Host},
+    consumer::{AuthSlot, Consumer, Credential, CredentialTable, Identity},
+    definition::{Definition, Instance},
+    exchange::Exchange,
+    flow::{Error, Flow, Step},
+    request::{Configuration, Request},
+    shared::SharedStates,
+    upstream::UpstreamHandle,
+};
+use http::HeaderValue;
+use pingora_http::ResponseHeader;
+use pingora_proxy::Session;
+use serde_json::Value;
+use std::{
+    collections::HashMap,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+/// Stands in for the gateway while a plugin is built.
+#[derive(Default)]
+pub struct Bench {
+    /// Registry that plugins register their metrics in.
+    pub metrics: prometheus::Registry,
+    /// State by identity.
+    pub shared: SharedStates,
+    /// Upstreams that exist, by id.
+    pub upstreams: HashMap<String, UpstreamHandle>,
+    /// `plugin_attr` by plugin.
+    pub attributes: HashMap<String, Value>,
+    /// The plugin's metadata.
+    pub metadata: Option<Value>,
+}
+
+impl Host for Bench {
+    fn upstream(&self, id: &str) -> Option<UpstreamHandle> {
+        self.upstreams.get(id).cloned()
+    }
+    fn inline_upstream(
+        &self,
+        _: &str,
+        _: &str,
+        document: &Value,
+    ) -> Result<UpstreamHandle, BuildError> {
+        Ok(UpstreamHandle::new(Arc::new(document.clone())))
+    }
+    fn metrics(&self) -> &prometheus::Registry {
+        &self.metrics
+    }
+    fn shared(&self) -> &SharedStates {
+        &self.shared
+    }
+    fn attribute(&self, plugin: &str) -> Option<&Value> {
+        self.attributes.get(plugin)
+    }
+}
+
+impl Bench {
+    /// Builds an instance as the gateway would: schema first, then the plugin's own `build`.
+    ///
+    /// # Errors
+    /// The refusal.
+    pub fn build(
+        &self,
+        definition: &Definition,
+        config: Value,
+    ) -> Result<Arc<dyn Instance>, BuildError> {
+        let slot = definition.is_auth().then_some(AuthSlot(0));
+        let cx = BuildCx::new(
+            "routes/1",
+            definition.name,
+            self.metadata.as_ref(),
+            slot,
+            self,
+        );
+        definition.build(&config, &cx)
+    }
+}
+
+/// Builds an instance on a fresh [`Bench`].
+///
+/// # Errors
+/// The refusal.
+pub fn build(definition: &Definition, config: Value) -> Result<Arc<dyn Instance>, BuildError> {
+    Bench::default().build(definition, config)
+}
+
+/// A configuration with consumers, for authenticators.
+#[derive(Default)]
+pub struct Consumers {
+    table: CredentialTable,
+    by_name: HashMap<String, Arc<Consumer>>,
+}
+
+impl Consumers {
+    /// Adds a consumer, with a credential of `definition` unless `credential` is null.
+    ///
+    /// # Errors
+    /// The credential is refused.
+    pub fn with(
+        mut self,
+        username: &str,
+        definition: &Definition,
+        credential: Value,
+    ) -> Result<Self, BuildError> {
+        static SERIAL: AtomicU64 = AtomicU64::new(1);
+        let header =
+            HeaderValue::from_str(username).map_err(|e| BuildError::new("", e.to_string()))?;
+        let consumer = Arc::new(Consumer {
+            serial: SERIAL.fetch_add(1, Ordering::Relaxed),
+            username: username.into(),
+            group_id: None,
+            labels: Default::default(),
+            username_header: header,
+            custom_id: None,
+        });
+        self.by_name.insert(username.to_owned(), consumer.clone());
+        if !credential.is_null() {
+            let (key, value) = definition.credential(&credential)?;
+            let identity = Identity {
+                consumer,
+                credential: None,
+            };
+            self.table
+                .insert(definition.name, key, Credential { identity, value })?;
+        }
+        Ok(self)
+    }
+}
+
+impl Configuration for Consumers {
+    fn credentials(&self, _: AuthSlot) -> Option<&CredentialTable> {
+        Some(&self.table)
+    }
+    fn consumer(&self, username: &str) -> Option<Arc<Consumer>> {
+        self.by_name.get(username).cloned()
+    }
+}
+
+/// A session that has read one request, and the request's state.
+pub struct Scene {
+    /// The session; what it writes goes nowhere.
+    pub session: Session,
+    /// The request.
+    pub request: Request,
+}
+
+impl Scene {
+    /// Reads `raw`, the bytes of one HTTP/1.1 request, body included. The client is 192.0.2.1:40000.
+    ///
+    /// # Errors
+    /// Pingora does not take the request.
+    pub async fn new(raw: &[u8]) -> Result<Self, Error> {
+        Self::with(raw, Arc::new(Consumers::default())).await
+    }
+
+    /// As [`Scene::new`], with consumers.
+    ///
+    /// # Errors
+    /// Pingora does not take the request.
+    pub async fn with(raw: &[u8], configuration: Arc<dyn Configuration>) -> Result<Self, Error> {
+        let stream = tokio_test::io::Builder::new().read(raw).build();
+        let mut session = Session::new_h1(Box::new(stream));
+        if !session.as_downstream_mut().read_request().await? {
+            return Err(Error::new("no request was read"));
+        }
+        let mut request = Request::new(configuration);
+        request.client = SocketAddr::from(([192, 0, 2, 1], 40000));
+        request.server = SocketAddr::from(([192, 0, 2, 2], 9080));
+        let host = session
+            .req_header()
+            .headers
+            .get(http::header::HOST)
+            .and_then(|h| h.to_str().ok())
+            .unwrap_or("");
+        request.host = host
+            .split(':')
+            .next()
+            .unwrap_or("")
+            .to_ascii_lowercase()
+            .into();
+        Ok(Self { session, request })
+    }
+
+    /// The exchange that a phase gets.
+    pub fn exchange(&mut self) -> Exchange<'_> {
+        Exchange::new(&mut self.session, &mut self.request)
+    }
+
+    /// Runs the rewrite phase of one plugin.
+    ///
+    /// # Errors
+    /// The plugin's.
+    pub async fn rewrite(&mut self, plugin: &dyn Instance) -> Result<Flow, Error> {
+        finish(plugin.rewrite(&mut self.exchange())).await
+    }
+
+    /// Runs the access phase of one plugin.
+    ///
+    /// # Errors
+    /// The plugin's.
+    pub async fn access(&mut self, plugin: &dyn Instance) -> Result<Flow, Error> {
+        finish(plugin.access(&mut self.exchange())).await
+    }
+
+    /// Runs the header filter of one plugin over a response, after the headers that plugins set before.
+    ///
+    /// # Errors
+    /// The plugin's.
+    pub fn header_filter(
+        &mut self,
+        plugin: &dyn Instance,
+        head: &mut ResponseHeader,
+    ) -> Result<(), Error> {
+        for (name, value) in self.request.response_headers.drain(..) {
+            head.insert_header(name, value)?;
+        }
+        plugin.header_filter(&mut self.exchange(), head)
+    }
+}
+
+async fn finish(step: Step<'_>) -> Result<Flow, Error> {
+    match step {
+        Step::Done(flow) => flow,
+        Step::Wait(future) => future.await,
+    }
+}

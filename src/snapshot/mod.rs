@@ -1,0 +1,57 @@
+//! What serves: one immutable picture of the whole configuration, and the place where it is swapped.
+
+mod consumers;
+mod route;
+
+pub use consumers::{ConsumerEntry, Consumers};
+pub use route::{Route, Standing, Target, Timeouts};
+
+use crate::{chain::Chain, matcher::Matcher};
+use arc_swap::ArcSwap;
+use crossway_sdk::{
+    consumer::{AuthSlot, Consumer, CredentialTable},
+    request::Configuration,
+};
+use std::sync::Arc;
+
+/// The whole configuration, resolved. A request sees exactly one.
+pub struct Snapshot {
+    /// Revision of the store that this is the picture of.
+    pub revision: u64,
+    /// Finds the route of a request.
+    pub routes: Matcher<Arc<Route>>,
+    /// Plugins of the global rules.
+    pub global: Arc<Chain>,
+    /// Consumers and their credentials.
+    pub consumers: Arc<Consumers>,
+}
+
+impl Configuration for Snapshot {
+    fn credentials(&self, slot: AuthSlot) -> Option<&CredentialTable> {
+        self.consumers.table(slot)
+    }
+
+    fn consumer(&self, username: &str) -> Option<Arc<Consumer>> {
+        self.consumers.get(username).map(|entry| entry.consumer.clone())
+    }
+}
+
+/// The snapshot that serves now. `proxy` reads it, `sync` replaces it; they share nothing else.
+pub struct Current(ArcSwap<Snapshot>);
+
+impl Current {
+    /// Starts with this snapshot.
+    pub fn new(snapshot: Arc<Snapshot>) -> Self {
+        Self(ArcSwap::new(snapshot))
+    }
+
+    /// The snapshot that serves now.
+    pub fn load(&self) -> Arc<Snapshot> {
+        self.0.load_full()
+    }
+
+    /// From now on new requests see this one; those in flight end with theirs.
+    pub fn store(&self, snapshot: Arc<Snapshot>) {
+        self.0.store(snapshot);
+    }
+}
