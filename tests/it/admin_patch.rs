@@ -25,12 +25,19 @@ async fn objects_merge_arrays_are_replaced_and_null_deletes() {
         "plugins": { "limit-count": { "count": 9 } },
         "upstream": { "nodes": { "127.0.0.1:1981": null, "127.0.0.1:1982": 2 } },
     });
-    let patched = admin.patch("/routes/1", &change).await.expect_status(200).json();
+    let patched = admin
+        .patch("/routes/1", &change)
+        .await
+        .expect_status(200)
+        .json();
     assert_eq!(patched["key"], "/apisix/routes/1");
     let value = &patched["value"];
     assert!(value["desc"].is_null());
     assert_eq!(value["methods"], json!(["PUT"]));
-    assert_eq!(value["plugins"]["limit-count"], json!({ "count": 9, "time_window": 60 }));
+    assert_eq!(
+        value["plugins"]["limit-count"],
+        json!({ "count": 9, "time_window": 60 })
+    );
     let nodes = json!({ "127.0.0.1:1980": 1, "127.0.0.1:1982": 2 });
     assert_eq!(value["upstream"]["nodes"], nodes);
     assert_eq!(admin.get("/routes/1").await.json()["value"], *value);
@@ -42,7 +49,10 @@ async fn a_sub_path_is_replaced_by_the_body() {
     let admin = gateway.admin();
     admin.put("/routes/1", &route()).await.expect_status(201);
 
-    let patched = admin.patch("/routes/1/methods", &json!(["DELETE"])).await.expect_status(200);
+    let patched = admin
+        .patch("/routes/1/methods", &json!(["DELETE"]))
+        .await
+        .expect_status(200);
     assert_eq!(patched.json()["value"]["methods"], json!(["DELETE"]));
 
     let limit = json!({ "count": 1, "time_window": 1 });
@@ -50,11 +60,28 @@ async fn a_sub_path_is_replaced_by_the_body() {
     let patched = admin.patch(path, &limit).await.expect_status(200).json();
     assert_eq!(patched["value"]["plugins"]["limit-count"], limit);
 
-    let patched = admin.patch("/routes/1/labels/team", &json!("blue")).await.expect_status(200);
-    assert_eq!(patched.json()["value"]["labels"], json!({ "team": "blue" }), "parents are made");
+    let patched = admin
+        .patch("/routes/1/labels/team", &json!("blue"))
+        .await
+        .expect_status(200);
+    assert_eq!(
+        patched.json()["value"]["labels"],
+        json!({ "team": "blue" }),
+        "parents are made"
+    );
 
-    let refused = admin.patch("/routes/1/uri/x", &json!("y")).await.expect_status(400).json();
-    assert!(refused["error_msg"].as_str().unwrap().contains("invalid sub-path"), "{refused}");
+    let refused = admin
+        .patch("/routes/1/uri/x", &json!("y"))
+        .await
+        .expect_status(400)
+        .json();
+    assert!(
+        refused["error_msg"]
+            .as_str()
+            .unwrap()
+            .contains("invalid sub-path"),
+        "{refused}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -64,12 +91,35 @@ async fn a_patch_that_makes_a_document_wrong_is_refused_and_changes_nothing() {
     admin.put("/routes/1", &route()).await.expect_status(201);
     let before = admin.get("/routes/1").await.json();
 
-    admin.patch("/routes/1", &json!({ "uri": null })).await.expect_status(400);
-    admin.patch("/routes/1", &json!({ "nonsense": 1 })).await.expect_status(400);
-    admin.patch("/routes/1/methods", &json!(["NOPE"])).await.expect_status(400);
-    let whole = admin.patch("/routes/1", &json!(["GET"])).await.expect_status(400).json();
-    assert!(whole["error_msg"].as_str().unwrap().contains("invalid configuration"), "{whole}");
-    let empty = admin.request("PATCH", "/routes/1").await.expect_status(400).json();
+    admin
+        .patch("/routes/1", &json!({ "uri": null }))
+        .await
+        .expect_status(400);
+    admin
+        .patch("/routes/1", &json!({ "nonsense": 1 }))
+        .await
+        .expect_status(400);
+    admin
+        .patch("/routes/1/methods", &json!(["NOPE"]))
+        .await
+        .expect_status(400);
+    let whole = admin
+        .patch("/routes/1", &json!(["GET"]))
+        .await
+        .expect_status(400)
+        .json();
+    assert!(
+        whole["error_msg"]
+            .as_str()
+            .unwrap()
+            .contains("invalid configuration"),
+        "{whole}"
+    );
+    let empty = admin
+        .request("PATCH", "/routes/1")
+        .await
+        .expect_status(400)
+        .json();
     assert_eq!(empty["error_msg"], "missing new configuration");
 
     assert_eq!(admin.get("/routes/1").await.json(), before);
@@ -87,12 +137,14 @@ async fn concurrent_patches_of_one_document_lose_no_acknowledged_change() {
             let label = format!("l{number}");
             let change = json!({ "labels": { label.clone(): "x" } });
             let status = admin.patch("/routes/1", &change).await.status;
-            assert!(status == 200 || status == 503, "changed or told to try again: {status}");
+            assert!(
+                status == 200 || status == 503,
+                "changed or told to try again: {status}"
+            );
             (status == 200).then_some(label)
         });
     }
-    let acknowledged: Vec<String> =
-        writers.join_all().await.into_iter().flatten().collect();
+    let acknowledged: Vec<String> = writers.join_all().await.into_iter().flatten().collect();
     let labels = admin.get("/routes/1").await.json()["value"]["labels"].clone();
     assert!(!acknowledged.is_empty());
     for label in acknowledged {

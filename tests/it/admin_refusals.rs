@@ -13,8 +13,16 @@ fn route() -> Value {
 }
 
 async fn refusal(gateway: &Gateway, path: &str, document: &Value) -> String {
-    let answer = gateway.admin().put(path, document).await.expect_status(400).json();
-    answer["error_msg"].as_str().expect("an error_msg").to_owned()
+    let answer = gateway
+        .admin()
+        .put(path, document)
+        .await
+        .expect_status(400)
+        .json();
+    answer["error_msg"]
+        .as_str()
+        .expect("an error_msg")
+        .to_owned()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -24,10 +32,24 @@ async fn unknown_kinds_and_verbs() {
     let unknown = admin.get("/nonsense").await.expect_status(404).json();
     assert_eq!(unknown["error_msg"], "Unsupported resource type: nonsense");
     let jack = json!({ "username": "jack" });
-    let verb = admin.post("/consumers", &jack).await.expect_status(405).json();
-    assert_eq!(verb["error_msg"], "not supported `POST` method for consumer");
-    let verb = admin.post("/global_rules", &json!({})).await.expect_status(405).json();
-    assert_eq!(verb["error_msg"], "not supported `POST` method for global_rule");
+    let verb = admin
+        .post("/consumers", &jack)
+        .await
+        .expect_status(405)
+        .json();
+    assert_eq!(
+        verb["error_msg"],
+        "not supported `POST` method for consumer"
+    );
+    let verb = admin
+        .post("/global_rules", &json!({}))
+        .await
+        .expect_status(405)
+        .json();
+    assert_eq!(
+        verb["error_msg"],
+        "not supported `POST` method for global_rule"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -36,21 +58,41 @@ async fn ids_that_are_missing_wrong_or_not_wanted() {
     let admin = gateway.admin();
     let mut with_id = route();
     with_id["id"] = json!("2");
-    assert_eq!(refusal(&gateway, "/routes/1", &with_id).await, "wrong route id");
-    assert_eq!(refusal(&gateway, "/routes", &route()).await, "missing route id");
+    assert_eq!(
+        refusal(&gateway, "/routes/1", &with_id).await,
+        "wrong route id"
+    );
+    assert_eq!(
+        refusal(&gateway, "/routes", &route()).await,
+        "missing route id"
+    );
     let rule = json!({ "plugins": {} });
-    assert_eq!(refusal(&gateway, "/global_rules", &rule).await, "missing global rule id");
+    assert_eq!(
+        refusal(&gateway, "/global_rules", &rule).await,
+        "missing global rule id"
+    );
 
-    let posted = admin.post("/routes", &with_id).await.expect_status(400).json();
+    let posted = admin
+        .post("/routes", &with_id)
+        .await
+        .expect_status(400)
+        .json();
     assert_eq!(posted["error_msg"], "wrong route id, do not need it");
-    let posted = admin.post("/routes/1", &route()).await.expect_status(400).json();
+    let posted = admin
+        .post("/routes/1", &route())
+        .await
+        .expect_status(400)
+        .json();
     assert_eq!(posted["error_msg"], "wrong route id, do not need it");
 
     for id in ["a%20b", "a$b", &"x".repeat(65)] {
         let answer = admin.put(&format!("/routes/{id}"), &route()).await;
         assert_eq!(answer.status, 400, "{id}: {}", answer.text());
     }
-    admin.put("/routes/A.b-c_9", &route()).await.expect_status(201);
+    admin
+        .put("/routes/A.b-c_9", &route())
+        .await
+        .expect_status(201);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -60,7 +102,10 @@ async fn unknown_fields_are_named() {
     document["upstreem"] = json!({});
     let refused = refusal(&gateway, "/routes/1", &document).await;
     assert!(refused.starts_with("invalid configuration: "), "{refused}");
-    assert!(refused.contains("additional properties forbidden, found upstreem"), "{refused}");
+    assert!(
+        refused.contains("additional properties forbidden, found upstreem"),
+        "{refused}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -164,7 +209,12 @@ async fn references_must_lead_somewhere() {
         assert_eq!(refusal(&gateway, "/routes/1", &document).await, expected);
     }
     let jack = json!({ "username": "jack", "group_id": "9" });
-    let answer = gateway.admin().put("/consumers", &jack).await.expect_status(400).json();
+    let answer = gateway
+        .admin()
+        .put("/consumers", &jack)
+        .await
+        .expect_status(400)
+        .json();
     assert_eq!(
         answer["error_msg"],
         "failed to fetch consumer group info by consumer group id [9], response code: 404"
@@ -186,10 +236,21 @@ async fn times_are_the_servers_business() {
 async fn a_plugin_belongs_to_one_global_rule() {
     let gateway = Gateway::start().await;
     let rule = json!({ "plugins": { "request-id": {} } });
-    gateway.admin().put("/global_rules/1", &rule).await.expect_status(201);
+    gateway
+        .admin()
+        .put("/global_rules/1", &rule)
+        .await
+        .expect_status(201);
     let refused = refusal(&gateway, "/global_rules/2", &rule).await;
-    assert_eq!(refused, "plugin 'request-id' already exists in global rule with id '1'");
-    gateway.admin().put("/global_rules/1", &rule).await.expect_status(200);
+    assert_eq!(
+        refused,
+        "plugin 'request-id' already exists in global rule with id '1'"
+    );
+    gateway
+        .admin()
+        .put("/global_rules/1", &rule)
+        .await
+        .expect_status(200);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -198,22 +259,46 @@ async fn bodies_that_are_no_json() {
     let admin = gateway.admin();
     let broken = "{\"uri\": \"/a\", ";
     for method in ["PUT", "POST", "PATCH"] {
-        let path = if method == "POST" { "/routes" } else { "/routes/1" };
-        let answer = admin.request(method, path).body(broken).await.expect_status(400).json();
+        let path = if method == "POST" {
+            "/routes"
+        } else {
+            "/routes/1"
+        };
+        let answer = admin
+            .request(method, path)
+            .body(broken)
+            .await
+            .expect_status(400)
+            .json();
         let message = answer["error_msg"].as_str().unwrap();
-        assert!(message.starts_with("invalid request body: "), "{method}: {answer}");
+        assert!(
+            message.starts_with("invalid request body: "),
+            "{method}: {answer}"
+        );
         assert_eq!(answer["req_body"], broken, "{method}");
     }
     let not_utf8 = b"{\"uri\": \"/\xff\xfe\", \"upstream\": {\"nodes\": {\"127.0.0.1:1\": 1}}}";
-    let answer = admin.request("PUT", "/routes/1").body(not_utf8.to_vec()).await;
+    let answer = admin
+        .request("PUT", "/routes/1")
+        .body(not_utf8.to_vec())
+        .await;
     let answer = answer.expect_status(400).json();
-    assert!(answer["error_msg"].as_str().unwrap().starts_with("invalid request body: "));
+    assert!(
+        answer["error_msg"]
+            .as_str()
+            .unwrap()
+            .starts_with("invalid request body: ")
+    );
     for (method, path) in [("PUT", "/routes/1"), ("POST", "/routes")] {
         let empty = admin.request(method, path).await.expect_status(400).json();
         assert_eq!(empty["error_msg"], "missing configurations", "{method}");
     }
     for scalar in ["[]", "1", "\"a\"", "null", "true"] {
-        admin.request("PUT", "/routes/1").body(scalar).await.expect_status(400);
+        admin
+            .request("PUT", "/routes/1")
+            .body(scalar)
+            .await
+            .expect_status(400);
     }
     assert_eq!(admin.get("/routes").await.json()["total"], 0);
 }
@@ -224,7 +309,11 @@ async fn a_body_that_is_too_large() {
     let mut document = route();
     document["desc"] = json!("x".repeat(1_572_864));
     let text = document.to_string();
-    let answer = gateway.admin().request("PUT", "/routes/1").body(text.clone()).await;
+    let answer = gateway
+        .admin()
+        .request("PUT", "/routes/1")
+        .body(text.clone())
+        .await;
     assert_eq!(
         answer.expect_status(400).json()["error_msg"],
         format!(
@@ -237,8 +326,13 @@ async fn a_body_that_is_too_large() {
 #[tokio::test(flavor = "multi_thread")]
 async fn but_not_a_body_because_of_its_content_type() {
     let gateway = Gateway::start().await;
-    for (id, content_type) in
-        ["application/x-www-form-urlencoded", "text/plain", "multipart/form-data"].iter().enumerate()
+    for (id, content_type) in [
+        "application/x-www-form-urlencoded",
+        "text/plain",
+        "multipart/form-data",
+    ]
+    .iter()
+    .enumerate()
     {
         let answer = gateway
             .admin()
@@ -248,6 +342,9 @@ async fn but_not_a_body_because_of_its_content_type() {
             .await;
         assert_eq!(answer.status, 201, "{content_type}: {}", answer.text());
     }
-    let request = gateway.admin().request("PUT", "/routes/9").body(route().to_string());
+    let request = gateway
+        .admin()
+        .request("PUT", "/routes/9")
+        .body(route().to_string());
     request.await.expect_status(201);
 }

@@ -15,10 +15,18 @@ async fn an_acknowledged_write_survives_kill_9() {
     for round in 0..5 {
         let path = format!("/r{round}");
         let route = json!({ "uri": path, "upstream": upstream.document() });
-        gateway.admin().put(&format!("/routes/{round}"), &route).await.expect_status(201);
+        gateway
+            .admin()
+            .put(&format!("/routes/{round}"), &route)
+            .await
+            .expect_status(201);
         gateway.kill9();
         gateway.restart().await;
-        gateway.admin().get(&format!("/routes/{round}")).await.expect_status(200);
+        gateway
+            .admin()
+            .get(&format!("/routes/{round}"))
+            .await
+            .expect_status(200);
         gateway.get(&path).await.expect_status(200);
     }
     gateway.admin().delete("/routes/0").await.expect_status(200);
@@ -51,7 +59,9 @@ async fn kill_9_amid_writes_loses_none_that_was_acknowledged() {
     gateway.kill9();
     let acknowledged = writer.await.unwrap();
     gateway.restart().await;
-    let total = gateway.admin().get("/routes").await.json()["total"].as_u64().unwrap();
+    let total = gateway.admin().get("/routes").await.json()["total"]
+        .as_u64()
+        .unwrap();
     assert!(
         total == acknowledged || total == acknowledged + 1,
         "{acknowledged} acknowledged, {total} there"
@@ -63,7 +73,12 @@ async fn sigterm_lets_requests_finish_and_does_not_wait_for_idle_connections() {
     let upstream = Upstream::start().await;
     upstream.answer(Answer::text("finished").after(Duration::from_millis(700)));
     let mut gateway = Gateway::start().await;
-    gateway.put("/routes/1", json!({ "uri": "/slow", "upstream": upstream.document() })).await;
+    gateway
+        .put(
+            "/routes/1",
+            json!({ "uri": "/slow", "upstream": upstream.document() }),
+        )
+        .await;
 
     let mut idle = gateway.connect().await;
     idle.send(&gateway.get("/none")).await.unwrap();
@@ -75,10 +90,16 @@ async fn sigterm_lets_requests_finish_and_does_not_wait_for_idle_connections() {
     })
     .await;
     // `hits` counts a request when its answer is chosen, before the delay.
-    wait_until("the upstream has read the request", PATIENCE, || upstream.hits() > before).await;
+    wait_until("the upstream has read the request", PATIENCE, || {
+        upstream.hits() > before
+    })
+    .await;
 
     let stopped = gateway.terminate(Duration::from_secs(30)).await;
-    let answer = inflight.await.unwrap().expect("the request in flight is answered");
+    let answer = inflight
+        .await
+        .unwrap()
+        .expect("the request in flight is answered");
     assert_eq!((answer.status, answer.text().as_str()), (200, "finished"));
     assert!(stopped.status.success(), "{stopped:?}");
     assert!(stopped.took < Duration::from_secs(10), "{stopped:?}");
@@ -145,7 +166,10 @@ async fn changes_under_load(changes: u32) {
             2 => admin.patch("/upstreams/1", &note).await.status,
             _ => {
                 let other = json!({ "uri": format!("/other/{change}"), "service_id": "1" });
-                admin.put(&format!("/routes/other-{}", change % 40), &other).await.status
+                admin
+                    .put(&format!("/routes/other-{}", change % 40), &other)
+                    .await
+                    .status
             }
         };
         assert!(matches!(status, 200 | 201), "change {change}: {status}");
@@ -153,9 +177,17 @@ async fn changes_under_load(changes: u32) {
     gateway.settle().await;
     stop.store(true, Ordering::Relaxed);
     for outcome in clients.join_all().await {
-        assert_eq!(outcome, Ok(()), "after {} answers", answered.load(Ordering::Relaxed));
+        assert_eq!(
+            outcome,
+            Ok(()),
+            "after {} answers",
+            answered.load(Ordering::Relaxed)
+        );
     }
-    assert!(answered.load(Ordering::Relaxed) > u64::from(changes), "there was load");
+    assert!(
+        answered.load(Ordering::Relaxed) > u64::from(changes),
+        "there was load"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -166,7 +198,11 @@ async fn a_change_is_live_soon_after_it_is_acknowledged() {
     for number in 0..20 {
         let path = format!("/live/{number}");
         let route = json!({ "uri": path, "upstream": upstream.document() });
-        gateway.admin().put(&format!("/routes/{number}"), &route).await.expect_status(201);
+        gateway
+            .admin()
+            .put(&format!("/routes/{number}"), &route)
+            .await
+            .expect_status(201);
         let acknowledged = Instant::now();
         eventually("the route is live", PATIENCE, async || {
             gateway.get(&path).await.status == 200
@@ -184,6 +220,10 @@ async fn a_gateway_without_its_admin_api_busy_answers_the_control_api() {
     let status = gateway.control("/status").await.expect_status(200).json();
     assert_eq!(status["status"], "ok");
     gateway.control("/status/ready").await.expect_status(200);
-    let nothing = Request::new(gateway.addr(crate::support::Interface::Control), "GET", "/nothing");
+    let nothing = Request::new(
+        gateway.addr(crate::support::Interface::Control),
+        "GET",
+        "/nothing",
+    );
     nothing.await.expect_status(404);
 }

@@ -15,7 +15,10 @@ fn resources(upstream: &Upstream, path: &str) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_is_served_and_swapped_within_a_second() {
     let upstream = Upstream::answering("ok").await;
-    let gateway = Gateway::builder().with_file(&resources(&upstream, "/one")).start().await;
+    let gateway = Gateway::builder()
+        .with_file(&resources(&upstream, "/one"))
+        .start()
+        .await;
     gateway.get("/one").await.expect_status(200);
 
     gateway.write_file(&resources(&upstream, "/two"));
@@ -25,18 +28,28 @@ async fn a_file_is_served_and_swapped_within_a_second() {
     })
     .await;
     // One second is promised; the rest is for two busy cores.
-    assert!(written.elapsed() < Duration::from_millis(2500), "{:?}", written.elapsed());
+    assert!(
+        written.elapsed() < Duration::from_millis(2500),
+        "{:?}",
+        written.elapsed()
+    );
     gateway.get("/one").await.expect_status(404);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_broken_file_changes_nothing_and_the_control_api_says_why() {
     let upstream = Upstream::answering("ok").await;
-    let gateway = Gateway::builder().with_file(&resources(&upstream, "/one")).start().await;
+    let gateway = Gateway::builder()
+        .with_file(&resources(&upstream, "/one"))
+        .start()
+        .await;
     for broken in [
         "routes:\n  - id: r1\n    uri: [\n#END\n".to_owned(),
         resources(&upstream, "/one").replace("upstream:", "upstreem:"),
-        resources(&upstream, "/one").replace("    uri: /one\n", "    uri: /one\n    service_id: missing-service\n"),
+        resources(&upstream, "/one").replace(
+            "    uri: /one\n",
+            "    uri: /one\n    service_id: missing-service\n",
+        ),
     ] {
         gateway.write_file(&broken);
         eventually("the problem is shown", PATIENCE, async || {
@@ -58,7 +71,10 @@ async fn a_broken_file_changes_nothing_and_the_control_api_says_why() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_that_disappears_changes_nothing() {
     let upstream = Upstream::answering("ok").await;
-    let gateway = Gateway::builder().with_file(&resources(&upstream, "/one")).start().await;
+    let gateway = Gateway::builder()
+        .with_file(&resources(&upstream, "/one"))
+        .start()
+        .await;
     std::fs::remove_file(gateway.folder().join("resources.yaml")).unwrap();
     let gone = Instant::now();
     while gone.elapsed() < Duration::from_secs(2) {
@@ -75,12 +91,25 @@ async fn a_file_that_disappears_changes_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_admin_api_shows_but_does_not_change_a_file() {
     let upstream = Upstream::answering("ok").await;
-    let gateway = Gateway::builder().with_file(&resources(&upstream, "/one")).start().await;
-    let shown = gateway.admin().get("/routes/r1").await.expect_status(200).json();
+    let gateway = Gateway::builder()
+        .with_file(&resources(&upstream, "/one"))
+        .start()
+        .await;
+    let shown = gateway
+        .admin()
+        .get("/routes/r1")
+        .await
+        .expect_status(200)
+        .json();
     assert_eq!(shown["value"]["uri"], "/one");
     let route = serde_json::json!({ "uri": "/x", "upstream": upstream.document() });
     let refused = gateway.admin().put("/routes/r2", &route).await;
-    assert!((400..500).contains(&refused.status), "{} {}", refused.status, refused.text());
+    assert!(
+        (400..500).contains(&refused.status),
+        "{} {}",
+        refused.status,
+        refused.text()
+    );
     gateway.get("/x").await.expect_status(404);
 }
 
@@ -90,17 +119,33 @@ async fn check_and_explain_answer_without_a_running_gateway() {
     let good = resources(&upstream, "/one");
     let gateway = Gateway::builder().with_file(&good).start().await;
     let checked = gateway.command(&["check"]).await;
-    assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stderr));
+    assert!(
+        checked.status.success(),
+        "{}",
+        String::from_utf8_lossy(&checked.stderr)
+    );
 
     let file = gateway.folder().join("other.yaml");
     std::fs::write(&file, good.replace("uri: /one", "uri: 5")).unwrap();
     let refused = gateway.command(&["check", file.to_str().unwrap()]).await;
     assert!(!refused.status.success());
     let text = String::from_utf8_lossy(&[refused.stdout, refused.stderr].concat()).into_owned();
-    assert!(text.contains("uri") && text.contains("r1"), "names what and where: {text}");
+    assert!(
+        text.contains("uri") && text.contains("r1"),
+        "names what and where: {text}"
+    );
 
-    let explained =
-        gateway.command(&["explain", "--method", "GET", "--host", "a.example", "--uri", "/one"]).await;
+    let explained = gateway
+        .command(&[
+            "explain",
+            "--method",
+            "GET",
+            "--host",
+            "a.example",
+            "--uri",
+            "/one",
+        ])
+        .await;
     assert!(explained.status.success());
     assert!(String::from_utf8_lossy(&explained.stdout).contains("r1"));
 }

@@ -29,22 +29,39 @@ async fn an_upstream_misbehaves_as_told() {
     let ask = |upstream: &Upstream| Request::new(upstream.addr(), "GET", "/");
 
     upstream.answer(Answer::Close);
-    assert!(ask(&upstream).send().await.is_err(), "closed without an answer");
+    assert!(
+        ask(&upstream).send().await.is_err(),
+        "closed without an answer"
+    );
     upstream.answer(Answer::Reset);
     assert!(ask(&upstream).send().await.is_err(), "reset");
     upstream.answer(Answer::Hang);
-    let hung = ask(&upstream).within(Duration::from_millis(200)).send().await;
+    let hung = ask(&upstream)
+        .within(Duration::from_millis(200))
+        .send()
+        .await;
     assert_eq!(hung.unwrap_err().kind(), std::io::ErrorKind::TimedOut);
-    upstream.answer(Answer::Raw(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf".to_vec()));
-    assert!(ask(&upstream).send().await.is_err(), "a truncated body is no answer");
+    upstream.answer(Answer::Raw(
+        b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf".to_vec(),
+    ));
+    assert!(
+        ask(&upstream).send().await.is_err(),
+        "a truncated body is no answer"
+    );
 
     upstream.stop().await;
     let refused = ask(&upstream).send().await;
-    assert_eq!(refused.unwrap_err().kind(), std::io::ErrorKind::ConnectionRefused);
+    assert_eq!(
+        refused.unwrap_err().kind(),
+        std::io::ErrorKind::ConnectionRefused
+    );
     upstream.resume().await;
     upstream.answer(Answer::Reply(Reply::new(201, "back").header("X-A", "b")));
     let back = ask(&upstream).await.expect_status(201);
-    assert_eq!((back.text().as_str(), back.header("x-a")), ("back", Some("b")));
+    assert_eq!(
+        (back.text().as_str(), back.header("x-a")),
+        ("back", Some("b"))
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -58,7 +75,10 @@ async fn a_connection_is_used_again_and_chunks_are_decoded() {
     let mut connection = Connection::open(upstream.addr()).await.unwrap();
     for _ in 0..2 {
         // Both framings at once: what the gateway must never send on, and what we must survive.
-        connection.write(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+        connection
+            .write(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+            .await
+            .unwrap();
         let answer = connection.read_response("GET").await.unwrap();
         assert_eq!(answer.text(), "abc");
         assert_eq!(answer.trailers.get("x-after"), Some("1"));
@@ -70,9 +90,13 @@ async fn a_connection_is_used_again_and_chunks_are_decoded() {
 async fn an_upstream_speaks_tls() {
     let identity = Identity::for_names(&["secure.example"]);
     let upstream = Upstream::start_tls(&identity).await;
-    let mut connection =
-        Connection::open_tls(upstream.addr(), "secure.example", identity.client()).await.unwrap();
-    let answer = connection.send(&Request::new(upstream.addr(), "GET", "/")).await.unwrap();
+    let mut connection = Connection::open_tls(upstream.addr(), "secure.example", identity.client())
+        .await
+        .unwrap();
+    let answer = connection
+        .send(&Request::new(upstream.addr(), "GET", "/"))
+        .await
+        .unwrap();
     assert_eq!(answer.status, 200);
     let stranger = Identity::for_names(&["secure.example"]).client();
     let refused = Connection::open_tls(upstream.addr(), "secure.example", stranger).await;

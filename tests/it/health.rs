@@ -30,7 +30,11 @@ async fn who_answers(gateway: &Gateway) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
     for _ in 0..8 {
         let answer = gateway.get("/").await;
-        names.insert(if answer.status == 200 { answer.text() } else { answer.status.to_string() });
+        names.insert(if answer.status == 200 {
+            answer.text()
+        } else {
+            answer.status.to_string()
+        });
     }
     names
 }
@@ -47,7 +51,9 @@ async fn an_active_check_takes_a_sick_node_out_and_brings_it_back() {
     let gateway = Gateway::start().await;
     let nodes = json!({ a.node(): 1, b.node(): 1 });
     let upstream = json!({ "nodes": nodes, "checks": active_checks() });
-    gateway.put("/routes/1", json!({ "uri": "/*", "upstream": upstream })).await;
+    gateway
+        .put("/routes/1", json!({ "uri": "/*", "upstream": upstream }))
+        .await;
     assert_eq!(who_answers(&gateway).await, names(&["a", "b"]));
 
     behave(&b, "b", false);
@@ -60,7 +66,11 @@ async fn an_active_check_takes_a_sick_node_out_and_brings_it_back() {
         who_answers(&gateway).await == names(&["a", "b"])
     })
     .await;
-    let probed = a.requests().into_iter().find(|r| r.target == "/health").expect("a probe");
+    let probed = a
+        .requests()
+        .into_iter()
+        .find(|r| r.target == "/health")
+        .expect("a probe");
     assert_eq!(probed.method, "GET");
 }
 
@@ -78,20 +88,25 @@ async fn the_control_api_shows_which_nodes_are_healthy() {
         ])
         .await;
     gateway.get("/").await;
-    eventually("one node is shown as healthy, the other not", PATIENCE, async || {
-        let answer = gateway.control("/v1/healthcheck/upstreams/1").await;
-        if answer.status != 200 {
-            return false;
-        }
-        let checker = answer.json();
-        let status = |upstream: &Upstream| {
-            let port = upstream.addr().port();
-            let nodes = checker["nodes"].as_array().cloned().unwrap_or_default();
-            let node = nodes.into_iter().find(|node| node["port"] == port);
-            node.and_then(|node| node["status"].as_str().map(str::to_owned)).unwrap_or_default()
-        };
-        status(&a).contains("healthy") && status(&b) == "unhealthy"
-    })
+    eventually(
+        "one node is shown as healthy, the other not",
+        PATIENCE,
+        async || {
+            let answer = gateway.control("/v1/healthcheck/upstreams/1").await;
+            if answer.status != 200 {
+                return false;
+            }
+            let checker = answer.json();
+            let status = |upstream: &Upstream| {
+                let port = upstream.addr().port();
+                let nodes = checker["nodes"].as_array().cloned().unwrap_or_default();
+                let node = nodes.into_iter().find(|node| node["port"] == port);
+                node.and_then(|node| node["status"].as_str().map(str::to_owned))
+                    .unwrap_or_default()
+            };
+            status(&a).contains("healthy") && status(&b) == "unhealthy"
+        },
+    )
     .await;
     let unknown = gateway.control("/v1/healthcheck/upstreams/none").await;
     unknown.expect_status(404);
@@ -102,7 +117,11 @@ async fn passive_checks_learn_from_real_answers() {
     let (a, b) = (Upstream::start().await, Upstream::start().await);
     behave(&a, "a", true);
     b.script(|received| {
-        if received.target == "/health" { Answer::text("fine") } else { Answer::status(500) }
+        if received.target == "/health" {
+            Answer::text("fine")
+        } else {
+            Answer::status(500)
+        }
     });
     let gateway = Gateway::start().await;
     let checks = json!({
@@ -117,7 +136,9 @@ async fn passive_checks_learn_from_real_answers() {
         },
     });
     let upstream = json!({ "nodes": { a.node(): 1, b.node(): 1 }, "checks": checks });
-    gateway.put("/routes/1", json!({ "uri": "/*", "upstream": upstream })).await;
+    gateway
+        .put("/routes/1", json!({ "uri": "/*", "upstream": upstream }))
+        .await;
     eventually("the failing node is left out", PATIENCE, async || {
         who_answers(&gateway).await == names(&["a"])
     })
@@ -132,9 +153,16 @@ async fn when_all_nodes_are_unhealthy_all_are_used() {
     let gateway = Gateway::start().await;
     let nodes = json!({ a.node(): 1, b.node(): 1 });
     let upstream = json!({ "nodes": nodes, "checks": active_checks() });
-    gateway.put("/routes/1", json!({ "uri": "/*", "upstream": upstream })).await;
+    gateway
+        .put("/routes/1", json!({ "uri": "/*", "upstream": upstream }))
+        .await;
     gateway.get("/").await.expect_status(200);
-    let probes = |u: &Upstream| u.requests().iter().filter(|r| r.target == "/health").count();
+    let probes = |u: &Upstream| {
+        u.requests()
+            .iter()
+            .filter(|r| r.target == "/health")
+            .count()
+    };
     eventually("both nodes have been found sick", PATIENCE, async || {
         probes(&a) >= 3 && probes(&b) >= 3
     })
@@ -150,7 +178,9 @@ async fn health_survives_an_edit_elsewhere() {
     let gateway = Gateway::start().await;
     let nodes = json!({ a.node(): 1, b.node(): 1 });
     let upstream = json!({ "nodes": nodes, "checks": active_checks() });
-    gateway.put("/routes/1", json!({ "uri": "/*", "upstream": upstream })).await;
+    gateway
+        .put("/routes/1", json!({ "uri": "/*", "upstream": upstream }))
+        .await;
     eventually("the sick node is left out", PATIENCE, async || {
         who_answers(&gateway).await == names(&["a"])
     })
@@ -158,6 +188,10 @@ async fn health_survives_an_edit_elsewhere() {
     for number in 0..5 {
         let other = json!({ "uri": format!("/other/{number}"), "upstream": a.document() });
         gateway.put("/routes/2", other).await;
-        assert_eq!(who_answers(&gateway).await, names(&["a"]), "after edit {number}");
+        assert_eq!(
+            who_answers(&gateway).await,
+            names(&["a"]),
+            "after edit {number}"
+        );
     }
 }

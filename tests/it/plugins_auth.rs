@@ -52,7 +52,11 @@ fn refused(answer: &Response, message: &str, challenge: &str) {
 async fn key_auth_lets_in_whom_it_knows_and_tells_the_upstream_who() {
     let (gateway, upstream) = world(json!({ "key-auth": {} })).await;
     let challenge = "apikey realm=\"key\"";
-    refused(&gateway.get("/a").await, "Missing API key in request", challenge);
+    refused(
+        &gateway.get("/a").await,
+        "Missing API key in request",
+        challenge,
+    );
     let wrong = gateway.get("/a").header("apikey", "nobody-key").await;
     refused(&wrong, "Invalid API key in request", challenge);
     assert_eq!(upstream.hits(), 0);
@@ -63,19 +67,34 @@ async fn key_auth_lets_in_whom_it_knows_and_tells_the_upstream_who() {
         .header("X-Consumer-Username", "admin")
         .await
         .expect_status(200);
-    assert_eq!(answer.echoed_headers("x-consumer-username"), ["jack"], "not what the client says");
-    assert_eq!(answer.echoed_headers("x-consumer-custom-id"), ["jack-custom"]);
+    assert_eq!(
+        answer.echoed_headers("x-consumer-username"),
+        ["jack"],
+        "not what the client says"
+    );
+    assert_eq!(
+        answer.echoed_headers("x-consumer-custom-id"),
+        ["jack-custom"]
+    );
     assert_eq!(answer.echoed_headers("apikey"), ["jack-key"]);
     gateway.get("/a?apikey=jill-key").await.expect_status(200);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn key_auth_hides_credentials_when_asked() {
-    let plugins = json!({ "key-auth": { "hide_credentials": true, "header": "X-Key", "query": "k" } });
+    let plugins =
+        json!({ "key-auth": { "hide_credentials": true, "header": "X-Key", "query": "k" } });
     let (gateway, _upstream) = world(plugins).await;
-    let answer = gateway.get("/a").header("x-key", "jack-key").await.expect_status(200);
+    let answer = gateway
+        .get("/a")
+        .header("x-key", "jack-key")
+        .await
+        .expect_status(200);
     assert!(answer.echoed_headers("x-key").is_empty());
-    let answer = gateway.get("/a?x=1&k=jack-key&y=2").await.expect_status(200);
+    let answer = gateway
+        .get("/a?x=1&k=jack-key&y=2")
+        .await
+        .expect_status(200);
     let target = answer.json()["target"].as_str().unwrap().to_owned();
     assert!(!target.contains("jack-key") && target.contains("x=1") && target.contains("y=2"));
 }
@@ -84,12 +103,22 @@ async fn key_auth_hides_credentials_when_asked() {
 async fn key_auth_accepts_credentials_of_a_consumer() {
     let (gateway, _upstream) = world(json!({ "key-auth": {} })).await;
     let credential = json!({ "plugins": { "key-auth": { "key": "second-key" } } });
-    gateway.put("/consumers/jack/credentials/c-2", credential).await;
-    let answer = gateway.get("/a").header("apikey", "second-key").await.expect_status(200);
+    gateway
+        .put("/consumers/jack/credentials/c-2", credential)
+        .await;
+    let answer = gateway
+        .get("/a")
+        .header("apikey", "second-key")
+        .await
+        .expect_status(200);
     assert_eq!(answer.echoed_headers("x-consumer-username"), ["jack"]);
     assert_eq!(answer.echoed_headers("x-credential-identifier"), ["c-2"]);
     gateway.remove("/consumers/jack/credentials/c-2").await;
-    gateway.get("/a").header("apikey", "second-key").await.expect_status(401);
+    gateway
+        .get("/a")
+        .header("apikey", "second-key")
+        .await
+        .expect_status(401);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -103,12 +132,20 @@ async fn key_auth_may_let_strangers_in_under_a_name() {
 async fn basic_auth_checks_name_and_password() {
     let (gateway, _upstream) = world(json!({ "basic-auth": {} })).await;
     let challenge = "Basic realm=\"basic\"";
-    refused(&gateway.get("/a").await, "Missing authorization in request", challenge);
+    refused(
+        &gateway.get("/a").await,
+        "Missing authorization in request",
+        challenge,
+    );
     let ask = |value: &str| gateway.get("/a").header("Authorization", value);
     let junk = ask("Basic !!!").await;
     refused(&junk, "Invalid authorization in request", challenge);
     // jack:wrong, nobody:jack-pass, jack:jack-pass
-    refused(&ask("Basic amFjazp3cm9uZw==").await, "Invalid user authorization", challenge);
+    refused(
+        &ask("Basic amFjazp3cm9uZw==").await,
+        "Invalid user authorization",
+        challenge,
+    );
     let nobody = ask("Basic bm9ib2R5OmphY2stcGFzcw==").await;
     refused(&nobody, "Invalid user authorization", challenge);
     let answer = ask("Basic amFjazpqYWNrLXBhc3M=").await.expect_status(200);
@@ -119,21 +156,39 @@ async fn basic_auth_checks_name_and_password() {
 async fn jwt_auth_checks_signature_and_time() {
     let (gateway, _upstream) = world(json!({ "jwt-auth": {} })).await;
     let challenge = "Bearer realm=\"jwt\"";
-    refused(&gateway.get("/a").await, "Missing JWT token in request", challenge);
-    let ask = |token: &str| gateway.get("/a").header("Authorization", format!("Bearer {token}"));
+    refused(
+        &gateway.get("/a").await,
+        "Missing JWT token in request",
+        challenge,
+    );
+    let ask = |token: &str| {
+        gateway
+            .get("/a")
+            .header("Authorization", format!("Bearer {token}"))
+    };
 
     let answer = ask(VALID).await.expect_status(200);
     assert_eq!(answer.echoed_headers("x-consumer-username"), ["jack"]);
-    gateway.get(&format!("/a?jwt={VALID}")).await.expect_status(200);
+    gateway
+        .get(&format!("/a?jwt={VALID}"))
+        .await
+        .expect_status(200);
     let cookie = format!("jwt={VALID}");
-    gateway.get("/a").header("Cookie", cookie).await.expect_status(200);
+    gateway
+        .get("/a")
+        .header("Cookie", cookie)
+        .await
+        .expect_status(200);
 
     refused(&ask("not-a-token").await, "JWT token invalid", challenge);
     refused(&ask(EXPIRED).await, "failed to verify jwt", challenge);
     ask(UNSIGNED).await.expect_status(401);
     let forged = format!("{}AAAA", &VALID[..VALID.len() - 4]);
     refused(&ask(&forged).await, "failed to verify jwt", challenge);
-    assert!(!gateway.log().contains(SECRET), "no log line contains a secret");
+    assert!(
+        !gateway.log().contains(SECRET),
+        "no log line contains a secret"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -143,9 +198,20 @@ async fn consumer_restriction_admits_by_name() {
         "consumer-restriction": { "whitelist": ["jack"] },
     });
     let (gateway, upstream) = world(plugins).await;
-    gateway.get("/a").header("apikey", "jack-key").await.expect_status(200);
-    let answer = gateway.get("/a").header("apikey", "jill-key").await.expect_status(403);
-    assert_eq!(answer.json(), json!({ "message": "The consumer_name is forbidden." }));
+    gateway
+        .get("/a")
+        .header("apikey", "jack-key")
+        .await
+        .expect_status(200);
+    let answer = gateway
+        .get("/a")
+        .header("apikey", "jill-key")
+        .await
+        .expect_status(403);
+    assert_eq!(
+        answer.json(),
+        json!({ "message": "The consumer_name is forbidden." })
+    );
     assert_eq!(upstream.hits(), 1);
 }
 
@@ -158,8 +224,16 @@ async fn consumer_restriction_refuses_by_name_method_and_for_want_of_a_name() {
         },
     });
     let (gateway, upstream) = world(plugins).await;
-    gateway.get("/a").header("apikey", "jack-key").await.expect_status(200);
-    let answer = gateway.get("/a").header("apikey", "jill-key").await.expect_status(451);
+    gateway
+        .get("/a")
+        .header("apikey", "jack-key")
+        .await
+        .expect_status(200);
+    let answer = gateway
+        .get("/a")
+        .header("apikey", "jill-key")
+        .await
+        .expect_status(451);
     assert_eq!(answer.json(), json!({ "message": "not you" }));
 
     let by_method = json!([{ "user": "jack", "methods": ["GET"] }]);
@@ -186,8 +260,14 @@ async fn consumer_restriction_refuses_by_name_method_and_for_want_of_a_name() {
             ),
         ])
         .await;
-    gateway.get("/methods").header("apikey", "jack-key").await.expect_status(200);
-    let post = gateway.request("POST", "/methods").header("apikey", "jack-key");
+    gateway
+        .get("/methods")
+        .header("apikey", "jack-key")
+        .await
+        .expect_status(200);
+    let post = gateway
+        .request("POST", "/methods")
+        .header("apikey", "jack-key");
     post.await.expect_status(403);
     gateway.get("/nobody").await.expect_status(401);
 }

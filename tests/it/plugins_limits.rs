@@ -125,7 +125,11 @@ async fn limit_req_delays_what_is_within_the_burst() {
     for _ in 0..3 {
         gateway.get("/a").await.expect_status(200);
     }
-    assert!(started.elapsed() > Duration::from_millis(700), "{:?}", started.elapsed());
+    assert!(
+        started.elapsed() > Duration::from_millis(700),
+        "{:?}",
+        started.elapsed()
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -137,7 +141,10 @@ async fn limit_conn_refuses_while_too_many_are_in_flight() {
     let (gateway, upstream) = world(plugins).await;
     upstream.answer(Answer::text("slow").after(Duration::from_millis(1500)));
     let first = tokio::spawn(gateway.get("/a").send());
-    wait_until("the first is at the upstream", PATIENCE, || upstream.hits() == 1).await;
+    wait_until("the first is at the upstream", PATIENCE, || {
+        upstream.hits() == 1
+    })
+    .await;
     gateway.get("/a").await.expect_status(429);
     assert_eq!(first.await.unwrap().unwrap().status, 200);
     upstream.answer(Answer::text("fast"));
@@ -152,18 +159,27 @@ async fn ip_restriction_lists_who_may_and_who_may_not() {
     let (gateway, upstream) =
         world(json!({ "ip-restriction": { "blacklist": ["127.0.0.0/8"] } })).await;
     let refused = gateway.get("/a").await.expect_status(403);
-    assert_eq!(refused.json(), json!({ "message": "Your IP address is not allowed" }));
+    assert_eq!(
+        refused.json(),
+        json!({ "message": "Your IP address is not allowed" })
+    );
     let forged = gateway.get("/a").header("X-Forwarded-For", "10.0.0.1");
-    forged.header("X-Real-IP", "10.0.0.1").await.expect_status(403);
+    forged
+        .header("X-Real-IP", "10.0.0.1")
+        .await
+        .expect_status(403);
     assert_eq!(upstream.hits(), 0);
 
-    let route = |plugin: Value| {
-        json!({ "uri": "/a", "plugins": { "ip-restriction": plugin }, "upstream": upstream.document() })
-    };
+    let route = |plugin: Value| json!({ "uri": "/a", "plugins": { "ip-restriction": plugin }, "upstream": upstream.document() });
     let only_others = json!({ "whitelist": ["10.0.0.0/8"], "message": "go away" });
     gateway.put("/routes/1", route(only_others)).await;
     let refused = gateway.get("/a").await.expect_status(403);
     assert_eq!(refused.json(), json!({ "message": "go away" }));
-    gateway.put("/routes/1", route(json!({ "whitelist": ["10.0.0.0/8", "127.0.0.1"] }))).await;
+    gateway
+        .put(
+            "/routes/1",
+            route(json!({ "whitelist": ["10.0.0.0/8", "127.0.0.1"] })),
+        )
+        .await;
     gateway.get("/a").await.expect_status(200);
 }

@@ -28,7 +28,10 @@ async fn consumer_beats_group_beats_route_beats_plugin_config_beats_service() {
     gateway
         .put_all([
             ("/consumer_groups/g", json!({ "plugins": mark("group") })),
-            ("/consumers/plain", json!({ "username": "plain", "plugins": key("plain") })),
+            (
+                "/consumers/plain",
+                json!({ "username": "plain", "plugins": key("plain") }),
+            ),
             (
                 "/consumers/member",
                 json!({ "username": "member", "group_id": "g", "plugins": key("member") }),
@@ -37,12 +40,18 @@ async fn consumer_beats_group_beats_route_beats_plugin_config_beats_service() {
                 "/consumers/own",
                 json!({ "username": "own", "group_id": "g", "plugins": own("own") }),
             ),
-            ("/plugin_configs/p", json!({ "plugins": with_auth(mark("plugin-config")) })),
+            (
+                "/plugin_configs/p",
+                json!({ "plugins": with_auth(mark("plugin-config")) }),
+            ),
             (
                 "/services/s",
                 json!({ "upstream": upstream.document(), "plugins": with_auth(mark("service")) }),
             ),
-            ("/routes/service", json!({ "uri": "/service", "service_id": "s" })),
+            (
+                "/routes/service",
+                json!({ "uri": "/service", "service_id": "s" }),
+            ),
             (
                 "/routes/config",
                 json!({ "uri": "/config", "service_id": "s", "plugin_config_id": "p" }),
@@ -64,7 +73,11 @@ async fn consumer_beats_group_beats_route_beats_plugin_config_beats_service() {
         ("own", "/route", "consumer"),
         ("own", "/service", "consumer"),
     ] {
-        let answer = gateway.get(path).header("apikey", who).await.expect_status(200);
+        let answer = gateway
+            .get(path)
+            .header("apikey", who)
+            .await
+            .expect_status(200);
         assert_eq!(answer.headers.all("x-level"), [level], "{who} {path}");
     }
 }
@@ -77,8 +90,14 @@ async fn a_configuration_is_replaced_whole_never_field_by_field() {
     let route = json!({ "response-rewrite": { "headers": { "X-R": "1" } } });
     gateway
         .put_all([
-            ("/services/s", json!({ "upstream": upstream.document(), "plugins": service })),
-            ("/routes/1", json!({ "uri": "/a", "service_id": "s", "plugins": route })),
+            (
+                "/services/s",
+                json!({ "upstream": upstream.document(), "plugins": service }),
+            ),
+            (
+                "/routes/1",
+                json!({ "uri": "/a", "service_id": "s", "plugins": route }),
+            ),
         ])
         .await;
     let answer = gateway.get("/a").await.expect_status(200);
@@ -111,9 +130,15 @@ async fn global_rules_run_in_addition_and_also_on_404() {
 async fn a_global_rule_can_refuse_what_no_route_matches() {
     let gateway = Gateway::start().await;
     let rule = json!({ "plugins": { "ip-restriction": { "blacklist": ["127.0.0.1"] } } });
-    gateway.admin().put("/global_rules/1", &rule).await.expect_status(201);
-    eventually("the rule is live", PATIENCE, async || gateway.get("/none").await.status == 403)
-        .await;
+    gateway
+        .admin()
+        .put("/global_rules/1", &rule)
+        .await
+        .expect_status(201);
+    eventually("the rule is live", PATIENCE, async || {
+        gateway.get("/none").await.status == 403
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -127,9 +152,7 @@ async fn plugins_run_by_priority_and_meta_priority_changes_that() {
             "ip-restriction": first,
         })
     };
-    let route = |plugins: Value| {
-        json!({ "uri": "/a", "plugins": plugins, "upstream": upstream.document() })
-    };
+    let route = |plugins: Value| json!({ "uri": "/a", "plugins": plugins, "upstream": upstream.document() });
     let refuse = json!({ "blacklist": ["127.0.0.1"] });
     gateway.put("/routes/1", route(plugins(refuse))).await;
     assert_eq!(gateway.get("/a").await.expect_status(200).text(), "mocked");
@@ -143,12 +166,19 @@ async fn plugins_run_by_priority_and_meta_priority_changes_that() {
 async fn meta_disable_hides_the_plugin_at_this_level_and_below() {
     let gateway = Gateway::start().await;
     let upstream = Upstream::answering("ok").await;
-    let off = json!({ "limit-count": { "count": 1, "time_window": 60, "_meta": { "disable": true } } });
+    let off =
+        json!({ "limit-count": { "count": 1, "time_window": 60, "_meta": { "disable": true } } });
     let on = json!({ "limit-count": { "count": 1, "time_window": 600 } });
     gateway
         .put_all([
-            ("/services/s", json!({ "upstream": upstream.document(), "plugins": on })),
-            ("/routes/1", json!({ "uri": "/a", "service_id": "s", "plugins": off })),
+            (
+                "/services/s",
+                json!({ "upstream": upstream.document(), "plugins": on }),
+            ),
+            (
+                "/routes/1",
+                json!({ "uri": "/a", "service_id": "s", "plugins": off }),
+            ),
         ])
         .await;
     for _ in 0..3 {
@@ -176,7 +206,9 @@ async fn meta_error_response_replaces_the_words_of_a_refusal() {
     let plugins = json!({
         "key-auth": { "_meta": { "error_response": { "message": "who are you?" } } },
     });
-    gateway.put("/routes/1", json!({ "uri": "/a", "plugins": plugins })).await;
+    gateway
+        .put("/routes/1", json!({ "uri": "/a", "plugins": plugins }))
+        .await;
     let answer = gateway.get("/a").await.expect_status(401);
     assert_eq!(answer.json(), json!({ "message": "who are you?" }));
 }
@@ -185,5 +217,9 @@ async fn meta_error_response_replaces_the_words_of_a_refusal() {
 async fn meta_has_no_unknown_fields() {
     let gateway = Gateway::start().await;
     let route = json!({ "uri": "/a", "plugins": { "key-auth": { "_meta": { "nonsense": 1 } } } });
-    gateway.admin().put("/routes/1", &route).await.expect_status(400);
+    gateway
+        .admin()
+        .put("/routes/1", &route)
+        .await
+        .expect_status(400);
 }

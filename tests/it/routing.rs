@@ -18,7 +18,11 @@ impl World {
         for (id, mut route) in routes {
             let upstream = Upstream::answering(id).await;
             route["upstream"] = upstream.document();
-            gateway.admin().put(&format!("/routes/{id}"), &route).await.expect_status(201);
+            gateway
+                .admin()
+                .put(&format!("/routes/{id}"), &route)
+                .await
+                .expect_status(201);
             upstreams.push(upstream);
         }
         gateway.settle().await;
@@ -28,7 +32,11 @@ impl World {
     /// The id of the route that answers, or the status of a refusal.
     async fn who(&self, request: Request) -> String {
         let answer = request.await;
-        if answer.status == 200 { answer.text() } else { answer.status.to_string() }
+        if answer.status == 200 {
+            answer.text()
+        } else {
+            answer.status.to_string()
+        }
     }
 
     async fn path(&self, target: &str) -> String {
@@ -45,8 +53,14 @@ async fn what_no_route_matches_is_404_to_the_byte() {
     let gateway = Gateway::start().await;
     let answer = gateway.get("/nothing").await.expect_status(404);
     assert_eq!(answer.text(), "{\"error_msg\":\"404 Route Not Found\"}\n");
-    assert_eq!(answer.header("content-type"), Some("text/plain; charset=utf-8"));
-    assert!(answer.header("server").unwrap_or("").starts_with("APISIX"), "{answer:?}");
+    assert_eq!(
+        answer.header("content-type"),
+        Some("text/plain; charset=utf-8")
+    );
+    assert!(
+        answer.header("server").unwrap_or("").starts_with("APISIX"),
+        "{answer:?}"
+    );
     assert_eq!(answer.headers.all("content-length").len(), 1);
 }
 
@@ -57,7 +71,11 @@ async fn a_star_at_the_end_matches_what_follows_but_not_the_folder_itself() {
     assert_eq!(world.path("/foo/a/b?c=d").await, "below");
     assert_eq!(world.path("/foo").await, "404");
     assert_eq!(world.path("/foobar").await, "404");
-    assert_eq!(world.path("/Foo/a").await, "404", "paths are case-sensitive");
+    assert_eq!(
+        world.path("/Foo/a").await,
+        "404",
+        "paths are case-sensitive"
+    );
 
     let world = World::with([("prefix", json!({ "uri": "/foo*" }))]).await;
     assert_eq!(world.path("/foo").await, "prefix");
@@ -101,21 +119,35 @@ async fn a_star_inside_a_path_matches_any_segments() {
 async fn the_host_decides_before_the_path() {
     let world = World::with([
         ("exact-host", json!({ "uri": "/*", "host": "api.foo.com" })),
-        ("wild-host", json!({ "uri": "/v2/exact", "host": "*.foo.com" })),
+        (
+            "wild-host",
+            json!({ "uri": "/v2/exact", "host": "*.foo.com" }),
+        ),
         ("no-host", json!({ "uri": "/v2/exact" })),
     ])
     .await;
     assert_eq!(world.host("api.foo.com", "/v2/exact").await, "exact-host");
     assert_eq!(world.host("x.foo.com", "/v2/exact").await, "wild-host");
-    assert_eq!(world.host("a.b.foo.com", "/v2/exact").await, "wild-host", "at any depth");
-    assert_eq!(world.host("foo.com", "/v2/exact").await, "no-host", "not the domain itself");
+    assert_eq!(
+        world.host("a.b.foo.com", "/v2/exact").await,
+        "wild-host",
+        "at any depth"
+    );
+    assert_eq!(
+        world.host("foo.com", "/v2/exact").await,
+        "no-host",
+        "not the domain itself"
+    );
     assert_eq!(world.host("other.org", "/v2/exact").await, "no-host");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_host_without_a_matching_path_falls_back_to_a_broader_host() {
     let world = World::with([
-        ("exact-host", json!({ "uri": "/one", "host": "api.foo.com" })),
+        (
+            "exact-host",
+            json!({ "uri": "/one", "host": "api.foo.com" }),
+        ),
         ("wild-host", json!({ "uri": "/two", "host": "*.foo.com" })),
         ("no-host", json!({ "uri": "/three" })),
     ])
@@ -153,8 +185,14 @@ async fn methods_are_a_condition_and_never_a_405() {
 #[tokio::test(flavor = "multi_thread")]
 async fn client_addresses_are_a_condition() {
     let world = World::with([
-        ("elsewhere", json!({ "uri": "/a", "remote_addr": "10.0.0.0/8", "priority": 9 })),
-        ("here", json!({ "uri": "/a", "remote_addrs": ["10.1.1.1", "127.0.0.0/8"] })),
+        (
+            "elsewhere",
+            json!({ "uri": "/a", "remote_addr": "10.0.0.0/8", "priority": 9 }),
+        ),
+        (
+            "here",
+            json!({ "uri": "/a", "remote_addrs": ["10.1.1.1", "127.0.0.0/8"] }),
+        ),
     ])
     .await;
     assert_eq!(world.path("/a").await, "here");
@@ -172,10 +210,20 @@ async fn vars_are_a_condition() {
     .await;
     assert_eq!(world.path("/a?f=json").await, "json");
     assert_eq!(world.path("/a?f=xml").await, "rest");
-    assert_eq!(world.who(world.gateway.get("/a").header("X-User", "jack")).await, "regex");
+    assert_eq!(
+        world
+            .who(world.gateway.get("/a").header("X-User", "jack"))
+            .await,
+        "regex"
+    );
     assert_eq!(world.path("/a?n=3").await, "not");
     assert_eq!(world.path("/a?n=2").await, "rest");
-    assert_eq!(world.who(world.gateway.get("/a").header("Cookie", "b=2; c=1")).await, "or");
+    assert_eq!(
+        world
+            .who(world.gateway.get("/a").header("Cookie", "b=2; c=1"))
+            .await,
+        "or"
+    );
     assert_eq!(world.path("/a?v=6").await, "or");
     assert_eq!(world.path("/a?v=x").await, "rest");
 }
@@ -184,11 +232,17 @@ async fn vars_are_a_condition() {
 async fn the_next_candidate_is_tried_when_a_condition_fails() {
     let world = World::with([
         ("exact", json!({ "uri": "/foo/a", "methods": ["PUT"] })),
-        ("prefix", json!({ "uri": "/foo/*", "vars": [["arg_x", "==", "1"]] })),
+        (
+            "prefix",
+            json!({ "uri": "/foo/*", "vars": [["arg_x", "==", "1"]] }),
+        ),
         ("all", json!({ "uri": "/*" })),
     ])
     .await;
-    assert_eq!(world.who(world.gateway.request("PUT", "/foo/a")).await, "exact");
+    assert_eq!(
+        world.who(world.gateway.request("PUT", "/foo/a")).await,
+        "exact"
+    );
     assert_eq!(world.path("/foo/a?x=1").await, "prefix");
     assert_eq!(world.path("/foo/a").await, "all");
 }
@@ -201,7 +255,10 @@ async fn a_disabled_route_is_not_there() {
     ])
     .await;
     assert_eq!(world.path("/a").await, "on");
-    world.gateway.patch("/routes/off", json!({ "status": 1 })).await;
+    world
+        .gateway
+        .patch("/routes/off", json!({ "status": 1 }))
+        .await;
     assert_eq!(world.path("/a").await, "off");
 }
 
@@ -212,9 +269,18 @@ async fn a_route_without_hosts_has_those_of_its_service() {
     let upstream = Upstream::answering("service").await;
     gateway
         .put_all([
-            ("/services/1", json!({ "hosts": ["Svc.com"], "upstream": upstream.document() })),
-            ("/routes/inherits", json!({ "uri": "/a", "service_id": "1" })),
-            ("/routes/own", json!({ "uri": "/own", "host": "own.com", "service_id": "1" })),
+            (
+                "/services/1",
+                json!({ "hosts": ["Svc.com"], "upstream": upstream.document() }),
+            ),
+            (
+                "/routes/inherits",
+                json!({ "uri": "/a", "service_id": "1" }),
+            ),
+            (
+                "/routes/own",
+                json!({ "uri": "/own", "host": "own.com", "service_id": "1" }),
+            ),
         ])
         .await;
     assert_eq!(world.host("svc.com", "/a").await, "service");
@@ -234,7 +300,14 @@ async fn several_uris_lead_to_one_route() {
 #[tokio::test(flavor = "multi_thread")]
 async fn paths_are_matched_normalised_and_forwarded_as_written() {
     let world = World::with([("a", json!({ "uri": "/a/b" }))]).await;
-    for target in ["/a/b", "//a///b", "/a/./b", "/a/x/../b", "/%61/b", "/a/b?x=//y"] {
+    for target in [
+        "/a/b",
+        "//a///b",
+        "/a/./b",
+        "/a/x/../b",
+        "/%61/b",
+        "/a/b?x=//y",
+    ] {
         assert_eq!(world.path(target).await, "a", "{target}");
         assert_eq!(world.upstreams[0].last_request().target, target);
     }
@@ -244,7 +317,10 @@ async fn paths_are_matched_normalised_and_forwarded_as_written() {
 async fn the_order_of_insertion_does_not_change_what_matches() {
     let routes = [
         ("r1", json!({ "uri": "/a/*" })),
-        ("r2", json!({ "uri": "/a/*", "methods": ["POST"], "priority": 1 })),
+        (
+            "r2",
+            json!({ "uri": "/a/*", "methods": ["POST"], "priority": 1 }),
+        ),
         ("r3", json!({ "uri": "/a/b" })),
         ("r4", json!({ "uri": "/*", "host": "h.com" })),
     ];
@@ -258,8 +334,12 @@ async fn the_order_of_insertion_does_not_change_what_matches() {
         ("GET", "h.com", "/a/b"),
         ("GET", "x.com", "/z"),
     ] {
-        let a = first.who(first.gateway.request(method, target).host(host)).await;
-        let b = second.who(second.gateway.request(method, target).host(host)).await;
+        let a = first
+            .who(first.gateway.request(method, target).host(host))
+            .await;
+        let b = second
+            .who(second.gateway.request(method, target).host(host))
+            .await;
         assert_eq!(a, b, "{method} {host} {target}");
     }
 }

@@ -15,17 +15,32 @@ async fn limit_count_on_a_service_is_one_quota_for_both_of_its_routes() {
                 "/services/1",
                 json!({ "upstream": upstream.document(), "plugins": { "limit-count": quota } }),
             ),
-            ("/routes/orders", json!({ "uri": "/orders", "service_id": "1" })),
-            ("/routes/users", json!({ "uri": "/users", "service_id": "1" })),
+            (
+                "/routes/orders",
+                json!({ "uri": "/orders", "service_id": "1" }),
+            ),
+            (
+                "/routes/users",
+                json!({ "uri": "/users", "service_id": "1" }),
+            ),
         ])
         .await;
 
     let mut remaining = Vec::new();
     for path in ["/orders", "/users", "/orders"] {
         let answer = gateway.get(path).await.expect_status(200);
-        remaining.push(answer.header("x-ratelimit-remaining").unwrap_or("none").to_owned());
+        remaining.push(
+            answer
+                .header("x-ratelimit-remaining")
+                .unwrap_or("none")
+                .to_owned(),
+        );
     }
-    assert_eq!(remaining, ["2", "1", "0"], "both routes draw on the same quota");
+    assert_eq!(
+        remaining,
+        ["2", "1", "0"],
+        "both routes draw on the same quota"
+    );
     gateway.get("/users").await.expect_status(429);
     gateway.get("/orders").await.expect_status(429);
     assert_eq!(upstream.hits(), 3);
@@ -42,7 +57,9 @@ async fn the_same_plugin_on_each_route_is_a_quota_for_each_route() {
             "plugins": { "limit-count": { "count": 1, "time_window": 600 } },
         })
     };
-    gateway.put_all([("/routes/a", route("/a")), ("/routes/b", route("/b"))]).await;
+    gateway
+        .put_all([("/routes/a", route("/a")), ("/routes/b", route("/b"))])
+        .await;
     gateway.get("/a").await.expect_status(200);
     gateway.get("/a").await.expect_status(503);
     gateway.get("/b").await.expect_status(200);
@@ -101,7 +118,9 @@ async fn counters_survive_edits_elsewhere_and_start_anew_when_their_own_configur
 
     let other = json!({ "uri": "/other", "upstream": upstream.document() });
     gateway.put("/routes/2", other).await;
-    gateway.patch("/routes/1", json!({ "desc": "edited" })).await;
+    gateway
+        .patch("/routes/1", json!({ "desc": "edited" }))
+        .await;
     gateway.get("/a").await.expect_status(503);
 
     gateway.put("/services/1", service(2)).await;
@@ -111,7 +130,10 @@ async fn counters_survive_edits_elsewhere_and_start_anew_when_their_own_configur
 #[tokio::test(flavor = "multi_thread")]
 async fn a_change_of_the_services_upstream_reaches_its_routes() {
     let gateway = Gateway::start().await;
-    let (blue, green) = (Upstream::answering("blue").await, Upstream::answering("green").await);
+    let (blue, green) = (
+        Upstream::answering("blue").await,
+        Upstream::answering("green").await,
+    );
     gateway
         .put_all([
             ("/services/1", json!({ "upstream": blue.document() })),
@@ -120,7 +142,9 @@ async fn a_change_of_the_services_upstream_reaches_its_routes() {
         ])
         .await;
     assert_eq!(gateway.get("/a").await.text(), "blue");
-    gateway.put("/services/1", json!({ "upstream": green.document() })).await;
+    gateway
+        .put("/services/1", json!({ "upstream": green.document() }))
+        .await;
     assert_eq!(gateway.get("/a").await.text(), "green");
     assert_eq!(gateway.get("/b").await.text(), "green");
 }

@@ -10,7 +10,9 @@ use crate::support::{Answer, Gateway, Port, Reply, Upstream};
 /// A gateway with one route on `/*` to an upstream made of this document.
 async fn gateway_to(upstream: Value) -> Gateway {
     let gateway = Gateway::start().await;
-    gateway.put("/routes/1", json!({ "uri": "/*", "upstream": upstream })).await;
+    gateway
+        .put("/routes/1", json!({ "uri": "/*", "upstream": upstream }))
+        .await;
     gateway
 }
 
@@ -29,7 +31,9 @@ async fn nodes<const N: usize>(weights: [(&str, u32); N]) -> (Vec<Upstream>, Val
 async fn tally(gateway: &Gateway, requests: usize) -> BTreeMap<String, usize> {
     let mut tally = BTreeMap::new();
     for _ in 0..requests {
-        *tally.entry(gateway.get("/").await.expect_status(200).text()).or_default() += 1;
+        *tally
+            .entry(gateway.get("/").await.expect_status(200).text())
+            .or_default() += 1;
     }
     tally
 }
@@ -47,13 +51,19 @@ async fn round_robin_follows_the_weights_exactly() {
 async fn a_node_of_weight_0_gets_nothing() {
     let (upstreams, nodes) = nodes([("a", 1), ("b", 0)]).await;
     let gateway = gateway_to(json!({ "type": "roundrobin", "nodes": nodes })).await;
-    assert_eq!(tally(&gateway, 10).await, BTreeMap::from([("a".to_owned(), 10)]));
+    assert_eq!(
+        tally(&gateway, 10).await,
+        BTreeMap::from([("a".to_owned(), 10)])
+    );
     assert_eq!(upstreams[1].hits(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nodes_may_be_written_as_a_list_and_lower_priority_waits() {
-    let (first, second) = (Upstream::answering("first").await, Upstream::answering("second").await);
+    let (first, second) = (
+        Upstream::answering("first").await,
+        Upstream::answering("second").await,
+    );
     let node = |upstream: &Upstream, priority: i32| {
         let addr = upstream.addr();
         json!({ "host": addr.ip().to_string(), "port": addr.port(), "weight": 1, "priority": priority })
@@ -61,7 +71,10 @@ async fn nodes_may_be_written_as_a_list_and_lower_priority_waits() {
     let nodes = json!([node(&first, 0), node(&second, -1)]);
     let mut first = first;
     let gateway = gateway_to(json!({ "nodes": nodes })).await;
-    assert_eq!(tally(&gateway, 5).await, BTreeMap::from([("first".to_owned(), 5)]));
+    assert_eq!(
+        tally(&gateway, 5).await,
+        BTreeMap::from([("first".to_owned(), 5)])
+    );
     first.stop().await;
     assert_eq!(gateway.get("/").await.expect_status(200).text(), "second");
 }
@@ -74,7 +87,12 @@ async fn consistent_hashing_keeps_a_key_on_its_node() {
     }))
     .await;
     let ask = async |user: &str| {
-        gateway.get("/").header("X-User", user).await.expect_status(200).text()
+        gateway
+            .get("/")
+            .header("X-User", user)
+            .await
+            .expect_status(200)
+            .text()
     };
     let mut seen = BTreeMap::new();
     for user in 0..30 {
@@ -91,11 +109,15 @@ async fn consistent_hashing_keeps_a_key_on_its_node() {
 #[tokio::test(flavor = "multi_thread")]
 async fn consistent_hashing_moves_only_the_keys_of_a_node_that_goes() {
     let (upstreams, nodes) = nodes([("a", 1), ("b", 1), ("c", 1)]).await;
-    let document = |nodes: Value| {
-        json!({ "type": "chash", "hash_on": "vars", "key": "arg_k", "nodes": nodes })
-    };
+    let document = |nodes: Value| json!({ "type": "chash", "hash_on": "vars", "key": "arg_k", "nodes": nodes });
     let gateway = gateway_to(document(nodes.clone())).await;
-    let ask = async |k: usize| gateway.get(&format!("/?k={k}")).await.expect_status(200).text();
+    let ask = async |k: usize| {
+        gateway
+            .get(&format!("/?k={k}"))
+            .await
+            .expect_status(200)
+            .text()
+    };
     let mut before = Vec::new();
     for k in 0..40 {
         before.push(ask(k).await);
@@ -106,7 +128,10 @@ async fn consistent_hashing_moves_only_the_keys_of_a_node_that_goes() {
     gateway.put("/routes/1", route).await;
     for (k, node) in before.iter().enumerate() {
         let now = ask(k).await;
-        assert!(node == "c" || now == *node, "key {k} was on {node}, is on {now}");
+        assert!(
+            node == "c" || now == *node,
+            "key {k} was on {node}, is on {now}"
+        );
     }
 }
 
@@ -153,7 +178,11 @@ async fn a_post_that_an_upstream_may_have_seen_is_never_sent_again() {
     second.answer(Answer::Reset);
     let nodes = json!({ first.node(): 1, second.node(): 1 });
     let gateway = gateway_to(json!({ "nodes": nodes, "retries": 3 })).await;
-    gateway.request("POST", "/").body("pay 5").await.expect_status(502);
+    gateway
+        .request("POST", "/")
+        .body("pay 5")
+        .await
+        .expect_status(502);
     assert_eq!(first.hits() + second.hits(), 1);
 
     first.clear();
@@ -175,12 +204,30 @@ async fn failures_have_the_status_that_says_who_failed() {
     let gateway = Gateway::start().await;
     gateway
         .put_all([
-            ("/routes/1", json!({ "uri": "/dead", "upstream": { "nodes": { dead.addr().to_string(): 1 } } })),
-            ("/routes/2", json!({ "uri": "/hangs", "timeout": short, "upstream": hangs.document() })),
-            ("/routes/3", json!({ "uri": "/closes", "upstream": closes.document() })),
-            ("/routes/4", json!({ "uri": "/lies", "upstream": lies.document() })),
-            ("/routes/5", json!({ "uri": "/none", "plugins": { "request-id": {} } })),
-            ("/routes/6", json!({ "uri": "/empty", "upstream": { "nodes": {} } })),
+            (
+                "/routes/1",
+                json!({ "uri": "/dead", "upstream": { "nodes": { dead.addr().to_string(): 1 } } }),
+            ),
+            (
+                "/routes/2",
+                json!({ "uri": "/hangs", "timeout": short, "upstream": hangs.document() }),
+            ),
+            (
+                "/routes/3",
+                json!({ "uri": "/closes", "upstream": closes.document() }),
+            ),
+            (
+                "/routes/4",
+                json!({ "uri": "/lies", "upstream": lies.document() }),
+            ),
+            (
+                "/routes/5",
+                json!({ "uri": "/none", "plugins": { "request-id": {} } }),
+            ),
+            (
+                "/routes/6",
+                json!({ "uri": "/empty", "upstream": { "nodes": {} } }),
+            ),
         ])
         .await;
     for (path, status) in [
@@ -207,11 +254,19 @@ async fn a_read_timeout_is_kept_and_the_routes_beats_the_upstreams() {
     document["retries"] = json!(0);
     let gateway = Gateway::start().await;
     let timeout = json!({ "connect": 5, "send": 5, "read": 0.5 });
-    gateway.put("/routes/1", json!({ "uri": "/a", "timeout": timeout, "upstream": document })).await;
+    gateway
+        .put(
+            "/routes/1",
+            json!({ "uri": "/a", "timeout": timeout, "upstream": document }),
+        )
+        .await;
     let started = Instant::now();
     gateway.get("/a").await.expect_status(504);
     let took = started.elapsed();
-    assert!(took >= Duration::from_millis(450) && took < Duration::from_secs(10), "{took:?}");
+    assert!(
+        took >= Duration::from_millis(450) && took < Duration::from_secs(10),
+        "{took:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -227,7 +282,10 @@ async fn pass_host_decides_which_host_the_node_sees() {
     let upstream = Upstream::start().await;
     let with = |extra: Value| {
         let mut document = upstream.document();
-        document.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
+        document
+            .as_object_mut()
+            .unwrap()
+            .extend(extra.as_object().unwrap().clone());
         document
     };
     let gateway = Gateway::start().await;
@@ -249,7 +307,11 @@ async fn pass_host_decides_which_host_the_node_sees() {
         ("/node", upstream.node()),
         ("/rewrite", "inner.test".to_owned()),
     ] {
-        let answer = gateway.get(path).host("shop.example:8080").await.expect_status(200);
+        let answer = gateway
+            .get(path)
+            .host("shop.example:8080")
+            .await
+            .expect_status(200);
         assert_eq!(answer.echoed_headers("host"), [expected], "{path}");
     }
 }
@@ -270,7 +332,10 @@ async fn the_node_learns_who_asked_and_the_client_cannot_pretend() {
     assert_eq!(answer.echoed_headers("x-real-ip"), ["127.0.0.1"]);
     assert_eq!(answer.echoed_headers("x-forwarded-proto"), ["http"]);
     assert_eq!(answer.echoed_headers("x-forwarded-host"), ["shop.example"]);
-    assert_eq!(answer.echoed_headers("x-forwarded-for").last().unwrap(), "127.0.0.1");
+    assert_eq!(
+        answer.echoed_headers("x-forwarded-for").last().unwrap(),
+        "127.0.0.1"
+    );
     assert!(answer.echoed_headers("forwarded").is_empty());
     assert!(answer.echoed_header("x-forwarded-port").is_some());
 }
@@ -288,13 +353,25 @@ async fn bodies_and_end_to_end_fields_pass_unchanged_both_ways() {
     });
     let gateway = gateway_to(upstream.document()).await;
     let body: Vec<u8> = (0..200_000_u32).map(|n| (n % 251) as u8).collect();
-    let answer = gateway.request("POST", "/p?q=1").header("X-A", "b").body(body.clone()).await;
+    let answer = gateway
+        .request("POST", "/p?q=1")
+        .header("X-A", "b")
+        .body(body.clone())
+        .await;
     let answer = answer.expect_status(201);
-    assert!(answer.body == body, "{} bytes came back of {}", answer.body.len(), body.len());
+    assert!(
+        answer.body == body,
+        "{} bytes came back of {}",
+        answer.body.len(),
+        body.len()
+    );
     assert_eq!(answer.headers.all("set-cookie"), ["a=1", "b=2"]);
     assert_eq!(answer.header("x-upstream"), Some("yes"));
     let received = upstream.last_request();
-    assert_eq!((received.method.as_str(), received.target.as_str()), ("POST", "/p?q=1"));
+    assert_eq!(
+        (received.method.as_str(), received.target.as_str()),
+        ("POST", "/p?q=1")
+    );
     assert_eq!(received.header("x-a"), Some("b"));
 }
 
@@ -305,17 +382,27 @@ async fn connections_to_a_node_are_used_again() {
     for _ in 0..20 {
         gateway.get("/").await.expect_status(200);
     }
-    assert!(upstream.connections() <= 4, "{} connections for 20 requests", upstream.connections());
+    assert!(
+        upstream.connections() <= 4,
+        "{} connections for 20 requests",
+        upstream.connections()
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_upstream_object_is_shared_and_wins_over_the_inline_one() {
-    let (shared, inline) = (Upstream::answering("shared").await, Upstream::answering("inline").await);
+    let (shared, inline) = (
+        Upstream::answering("shared").await,
+        Upstream::answering("inline").await,
+    );
     let gateway = Gateway::start().await;
     gateway
         .put_all([
             ("/upstreams/1", shared.document()),
-            ("/routes/1", json!({ "uri": "/a", "upstream_id": "1", "upstream": inline.document() })),
+            (
+                "/routes/1",
+                json!({ "uri": "/a", "upstream_id": "1", "upstream": inline.document() }),
+            ),
             ("/routes/2", json!({ "uri": "/b", "upstream_id": "1" })),
         ])
         .await;

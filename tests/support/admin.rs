@@ -15,7 +15,10 @@ pub struct Admin {
 
 impl Admin {
     pub(super) fn new(addr: SocketAddr, key: &str) -> Self {
-        Self { addr, key: key.to_owned() }
+        Self {
+            addr,
+            key: key.to_owned(),
+        }
     }
 
     /// The same API, with another key.
@@ -50,7 +53,8 @@ impl Admin {
 
     /// Any method on `/apisix/admin` + `path`, with the key.
     pub fn request(&self, method: &str, path: &str) -> Request {
-        self.without_key(method, path).header("X-API-KEY", &self.key)
+        self.without_key(method, path)
+            .header("X-API-KEY", &self.key)
     }
 
     /// Any method on `/apisix/admin` + `path`, without a key.

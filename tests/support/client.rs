@@ -164,11 +164,19 @@ impl Response {
     #[track_caller]
     pub fn echoed_headers(&self, name: &str) -> Vec<String> {
         let echo = self.json();
-        let fields = echo["headers"].as_array().expect("an answer of the echoing upstream");
+        let fields = echo["headers"]
+            .as_array()
+            .expect("an answer of the echoing upstream");
         let named = |field: &&Value| {
-            field[0].as_str().is_some_and(|received| received.eq_ignore_ascii_case(name))
+            field[0]
+                .as_str()
+                .is_some_and(|received| received.eq_ignore_ascii_case(name))
         };
-        fields.iter().filter(named).filter_map(|f| f[1].as_str().map(str::to_owned)).collect()
+        fields
+            .iter()
+            .filter(named)
+            .filter_map(|f| f[1].as_str().map(str::to_owned))
+            .collect()
     }
 
     /// Fails the test, showing the answer, unless the status is this one.
@@ -190,7 +198,10 @@ impl Connection {
     pub async fn open(to: SocketAddr) -> io::Result<Self> {
         let stream = TcpStream::connect(to).await?;
         stream.set_nodelay(true)?;
-        Ok(Self { stream: Box::new(stream), reader: Reader::default() })
+        Ok(Self {
+            stream: Box::new(stream),
+            reader: Reader::default(),
+        })
     }
 
     /// Connects with TLS, asking for `sni` and trusting what `config` trusts.
@@ -203,7 +214,10 @@ impl Connection {
         stream.set_nodelay(true)?;
         let name = ServerName::try_from(sni.to_owned()).map_err(|_| invalid("server name"))?;
         let stream = TlsConnector::from(config).connect(name, stream).await?;
-        Ok(Self { stream: Box::new(stream), reader: Reader::default() })
+        Ok(Self {
+            stream: Box::new(stream),
+            reader: Reader::default(),
+        })
     }
 
     /// Sends a request and reads its answer; the connection can be used again if both agree.
@@ -244,7 +258,10 @@ impl Connection {
     async fn read_one(&mut self, method: &str) -> io::Result<Response> {
         let stream = self.stream.as_mut();
         let Some(head) = self.reader.head(stream).await? else {
-            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "closed without an answer"));
+            return Err(io::Error::new(
+                io::ErrorKind::UnexpectedEof,
+                "closed without an answer",
+            ));
         };
         let (status, reason) = status_line(&head.line)?;
         let mut trailers = Headers::default();
@@ -259,7 +276,14 @@ impl Connection {
         } else {
             self.reader.rest(stream).await?
         };
-        Ok(Response { status, reason, headers: head.headers, body, trailers, interim: Vec::new() })
+        Ok(Response {
+            status,
+            reason,
+            headers: head.headers,
+            body,
+            trailers,
+            interim: Vec::new(),
+        })
     }
 
     /// Everything that comes until the peer closes, or until `quiet` passes without a byte.
@@ -283,11 +307,17 @@ impl Connection {
 
 fn status_line(line: &str) -> io::Result<(u16, String)> {
     let wrong = || invalid(&format!("status line {line:?}"));
-    let rest = line.strip_prefix("HTTP/1.1 ").or_else(|| line.strip_prefix("HTTP/1.0 "));
+    let rest = line
+        .strip_prefix("HTTP/1.1 ")
+        .or_else(|| line.strip_prefix("HTTP/1.0 "));
     let (status, reason) = {
         let rest = rest.ok_or_else(wrong)?;
         rest.split_once(' ').unwrap_or((rest, ""))
     };
-    let status = status.parse().ok().filter(|s| (100..600).contains(s)).ok_or_else(wrong)?;
+    let status = status
+        .parse()
+        .ok()
+        .filter(|s| (100..600).contains(s))
+        .ok_or_else(wrong)?;
     Ok((status, reason.to_owned()))
 }

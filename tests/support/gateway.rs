@@ -66,7 +66,13 @@ impl Builder {
                     marker.script(|received| Answer::text(received.target.clone()));
                     let markers = AtomicU64::new(0);
                     return Gateway {
-                        process, ports, folder, settings, environment, marker, markers,
+                        process,
+                        ports,
+                        folder,
+                        settings,
+                        environment,
+                        marker,
+                        markers,
                     };
                 }
                 Err(log) if attempt < PORT_ATTEMPTS && is_port_conflict(&log) => {
@@ -106,7 +112,11 @@ impl Gateway {
     }
 
     pub fn builder() -> Builder {
-        Builder { store: Store::Embedded, settings: String::new(), environment: Vec::new() }
+        Builder {
+            store: Store::Embedded,
+            settings: String::new(),
+            environment: Vec::new(),
+        }
     }
 
     /// The address of one of its listeners.
@@ -148,12 +158,17 @@ impl Gateway {
     /// The text of the metrics endpoint.
     pub async fn metrics(&self) -> String {
         let path = "/apisix/prometheus/metrics";
-        Request::new(self.ports.metrics.addr(), "GET", path).await.expect_status(200).text()
+        Request::new(self.ports.metrics.addr(), "GET", path)
+            .await
+            .expect_status(200)
+            .text()
     }
 
     /// A connection to the data plane.
     pub async fn connect(&self) -> Connection {
-        Connection::open(self.ports.http.addr()).await.expect("connect to the data plane")
+        Connection::open(self.ports.http.addr())
+            .await
+            .expect("connect to the data plane")
     }
 
     /// Writes these bytes on a new connection to the data plane and returns what comes back until
@@ -164,10 +179,14 @@ impl Gateway {
 
     /// [`Gateway::raw`] for any listener.
     pub async fn raw_to(&self, interface: Interface, bytes: impl AsRef<[u8]>) -> Vec<u8> {
-        let mut connection = Connection::open(self.addr(interface)).await.expect("connect");
+        let mut connection = Connection::open(self.addr(interface))
+            .await
+            .expect("connect");
         // A refusal may come, and close the connection, before everything was written.
         connection.write(bytes.as_ref()).await.ok();
-        connection.read_until_quiet(Duration::from_millis(500)).await
+        connection
+            .read_until_quiet(Duration::from_millis(500))
+            .await
     }
 
     /// Creates or replaces a document and waits until the data plane serves it.
@@ -245,7 +264,10 @@ impl Gateway {
         let started = Instant::now();
         self.process.ask_to_stop();
         let status = self.process.wait(limit).await;
-        Stopped { status, took: started.elapsed() }
+        Stopped {
+            status,
+            took: started.elapsed(),
+        }
     }
 
     /// Starts it again with the same documents on the same ports and waits until it is ready.
@@ -286,7 +308,11 @@ impl Drop for Gateway {
         if std::thread::panicking() {
             eprintln!("---- the gateway printed:\n{}", last_lines(&log, 200));
         } else {
-            assert!(!log.contains("panicked at"), "the gateway panicked:\n{}", last_lines(&log, 60));
+            assert!(
+                !log.contains("panicked at"),
+                "the gateway panicked:\n{}",
+                last_lines(&log, 60)
+            );
         }
     }
 }

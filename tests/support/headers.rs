@@ -14,12 +14,15 @@ impl Headers {
 
     /// The value of the first field of this name (in any case), if it is UTF-8.
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.bytes(name).next().and_then(|value| std::str::from_utf8(value).ok())
+        let named = self.iter().find(|(n, _)| n.eq_ignore_ascii_case(name));
+        named.and_then(|(_, value)| std::str::from_utf8(value).ok())
     }
 
     /// All values of this name, in order; bytes that are not UTF-8 are replaced.
     pub fn all(&self, name: &str) -> Vec<String> {
-        self.bytes(name).map(|value| String::from_utf8_lossy(value).into_owned()).collect()
+        self.bytes(name)
+            .map(|value| String::from_utf8_lossy(value).into_owned())
+            .collect()
     }
 
     /// Whether a field of this name is there.
@@ -29,7 +32,9 @@ impl Headers {
 
     /// Name and value of each field, in order, spelled as received.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &[u8])> {
-        self.0.iter().map(|(name, value)| (name.as_str(), value.as_slice()))
+        self.0
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_slice()))
     }
 
     /// How many fields there are.
@@ -38,14 +43,19 @@ impl Headers {
     }
 
     fn bytes<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
-        self.iter().filter(move |(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+        self.iter()
+            .filter(move |(n, _)| n.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value)
     }
 }
 
 impl fmt::Debug for Headers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list()
-            .entries(self.iter().map(|(n, v)| format!("{n}: {}", String::from_utf8_lossy(v))))
+            .entries(
+                self.iter()
+                    .map(|(n, v)| format!("{n}: {}", String::from_utf8_lossy(v))),
+            )
             .finish()
     }
 }

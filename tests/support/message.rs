@@ -53,7 +53,9 @@ impl Reader {
         while self.buffer.len() < length {
             if self.fill(from).await? == 0 {
                 let got = self.buffer.len();
-                return Err(cut_off(&format!("closed after {got} of {length} body bytes")));
+                return Err(cut_off(&format!(
+                    "closed after {got} of {length} body bytes"
+                )));
             }
         }
         Ok(self.buffer.drain(..length).collect())
@@ -119,16 +121,25 @@ impl Reader {
 pub fn content_length(headers: &Headers) -> io::Result<Option<usize>> {
     match headers.all("content-length").as_slice() {
         [] => Ok(None),
-        [one] => one.parse().map(Some).map_err(|_| invalid(&format!("content-length {one:?}"))),
+        [one] => one
+            .parse()
+            .map(Some)
+            .map_err(|_| invalid(&format!("content-length {one:?}"))),
         many => Err(invalid(&format!("{} content-length fields", many.len()))),
     }
 }
 
 /// Whether the last transfer coding is chunked.
 pub fn is_chunked(headers: &Headers) -> bool {
-    headers.all("transfer-encoding").last().is_some_and(|codings| {
-        codings.rsplit(',').next().is_some_and(|c| c.trim().eq_ignore_ascii_case("chunked"))
-    })
+    headers
+        .all("transfer-encoding")
+        .last()
+        .is_some_and(|codings| {
+            codings
+                .rsplit(',')
+                .next()
+                .is_some_and(|c| c.trim().eq_ignore_ascii_case("chunked"))
+        })
 }
 
 /// An error about bytes that are not HTTP.
@@ -155,7 +166,10 @@ fn parse(head: &[u8]) -> io::Result<Head> {
 
 fn field(line: &[u8]) -> io::Result<(String, Vec<u8>)> {
     let shown = || String::from_utf8_lossy(line).into_owned();
-    let colon = line.iter().position(|b| *b == b':').ok_or_else(|| invalid(&shown()))?;
+    let colon = line
+        .iter()
+        .position(|b| *b == b':')
+        .ok_or_else(|| invalid(&shown()))?;
     let name = std::str::from_utf8(&line[..colon]).map_err(|_| invalid(&shown()))?;
     if name.is_empty() || name.contains([' ', '\t']) {
         return Err(invalid(&format!("field name in {:?}", shown())));
@@ -175,5 +189,7 @@ fn split_lines(head: &[u8]) -> Vec<&[u8]> {
 }
 
 fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
-    haystack.windows(needle.len()).position(|window| window == needle)
+    haystack
+        .windows(needle.len())
+        .position(|window| window == needle)
 }

@@ -17,12 +17,14 @@ mod wait;
 
 pub use admin::Admin;
 pub use client::{Connection, Request, Response};
+#[allow(unused_imports, reason = "named by tests that come later")]
 pub use gateway::{Builder, Gateway, Interface, Stopped};
 pub use headers::Headers;
 pub use ports::Port;
 pub use received::Received;
 pub use tls::Identity;
 pub use upstream::{Answer, Reply, Upstream};
+#[allow(unused_imports, reason = "named by tests that come later")]
 pub use wait::{eventually, eventually_matches, wait_until};
 
 use std::time::Duration;

@@ -44,7 +44,10 @@ impl Port {
 
 impl Drop for Port {
     fn drop(&mut self) {
-        SLOT.lock().unwrap_or_else(PoisonError::into_inner).used.remove(&self.0);
+        SLOT.lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .used
+            .remove(&self.0);
     }
 }
 
@@ -72,7 +75,12 @@ impl Slot {
             };
             if lock.try_lock().is_ok() {
                 let first = FIRST + slot * PER_SLOT;
-                return Self { first, next: 0, used: BTreeSet::new(), _lock: lock };
+                return Self {
+                    first,
+                    next: 0,
+                    used: BTreeSet::new(),
+                    _lock: lock,
+                };
             }
         }
         panic!("{SLOTS} test processes run already: every slot of ports is locked");

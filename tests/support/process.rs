@@ -15,7 +15,10 @@ fn binary() -> Command {
 /// Runs the binary to its end; for subcommands that answer and stop.
 pub async fn run_to_end(arguments: &[&str], folder: &Path) -> Output {
     let mut command = binary();
-    command.args(arguments).current_dir(folder).stdin(Stdio::null());
+    command
+        .args(arguments)
+        .current_dir(folder)
+        .stdin(Stdio::null());
     tokio::task::spawn_blocking(move || command.output())
         .await
         .expect("the blocking task")
@@ -44,7 +47,10 @@ impl Process {
             .stderr(errors)
             .spawn()
             .expect("start the gateway's binary");
-        Self { child, log: log.to_owned() }
+        Self {
+            child,
+            log: log.to_owned(),
+        }
     }
 
     /// The process id.
@@ -77,7 +83,10 @@ impl Process {
             if let Some(status) = self.ended() {
                 return status;
             }
-            assert!(started.elapsed() < limit, "the gateway still runs after {limit:?}");
+            assert!(
+                started.elapsed() < limit,
+                "the gateway still runs after {limit:?}"
+            );
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
@@ -100,5 +109,9 @@ impl Drop for Process {
 }
 
 fn append_to(log: &Path) -> File {
-    OpenOptions::new().create(true).append(true).open(log).expect("open the log file")
+    OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(log)
+        .expect("open the log file")
 }

@@ -28,8 +28,11 @@ impl Received {
 
     /// What the echoing upstream answers.
     pub fn as_json(&self, upstream: &str) -> Value {
-        let headers: Vec<Value> =
-            self.headers.iter().map(|(n, v)| json!([n, String::from_utf8_lossy(v)])).collect();
+        let headers: Vec<Value> = self
+            .headers
+            .iter()
+            .map(|(n, v)| json!([n, String::from_utf8_lossy(v)]))
+            .collect();
         json!({
             "upstream": upstream,
             "method": self.method,

@@ -43,7 +43,9 @@ impl Identity {
     /// A client that trusts this certificate alone.
     pub fn client(&self) -> Arc<ClientConfig> {
         let mut roots = RootCertStore::empty();
-        roots.add(self.certificate.clone()).expect("a certificate to trust");
+        roots
+            .add(self.certificate.clone())
+            .expect("a certificate to trust");
         let config = ClientConfig::builder_with_provider(provider())
             .with_safe_default_protocol_versions()
             .expect("protocol versions")

@@ -61,7 +61,11 @@ pub struct Reply {
 
 impl Reply {
     pub fn new(status: u16, body: impl Into<Vec<u8>>) -> Self {
-        Self { status, headers: Headers::default(), body: body.into() }
+        Self {
+            status,
+            headers: Headers::default(),
+            body: body.into(),
+        }
     }
 
     pub fn header(mut self, name: &str, value: impl AsRef<[u8]>) -> Self {
@@ -139,7 +143,11 @@ impl Upstream {
             connections: AtomicUsize::new(0),
             tls,
         });
-        let mut upstream = Self { port, state, serving: None };
+        let mut upstream = Self {
+            port,
+            state,
+            serving: None,
+        };
         upstream.resume().await;
         upstream
     }
@@ -182,7 +190,10 @@ impl Upstream {
     /// The request that came last.
     #[track_caller]
     pub fn last_request(&self) -> Received {
-        lock(&self.state.requests).last().cloned().expect("a request on this upstream")
+        lock(&self.state.requests)
+            .last()
+            .cloned()
+            .expect("a request on this upstream")
     }
 
     /// What it received that was not a well-formed request. A gateway never sends such a thing.
@@ -259,7 +270,9 @@ async fn connection(stream: TcpStream, number: usize, state: Arc<State>) {
             }
         }
         Some(acceptor) => {
-            let Ok(mut stream) = acceptor.accept(stream).await else { return };
+            let Ok(mut stream) = acceptor.accept(stream).await else {
+                return;
+            };
             match converse(&mut stream, number, &state).await {
                 Ok(End::Reset) => drop(stream.get_ref().0.set_zero_linger()),
                 _ => drop(stream.shutdown().await),
@@ -284,7 +297,9 @@ async fn converse(stream: &mut dyn Stream, number: usize, state: &State) -> io::
         let script = Arc::clone(&lock(&state.script));
         let answer = script(&received);
         let head_only = received.method == "HEAD";
-        let last = received.header("connection").is_some_and(|c| c.eq_ignore_ascii_case("close"));
+        let last = received
+            .header("connection")
+            .is_some_and(|c| c.eq_ignore_ascii_case("close"));
         lock(&state.requests).push(received);
         if let Some(end) = give(stream, &mut reader, answer, head_only).await? {
             return Ok(end);
@@ -334,13 +349,18 @@ async fn read_request(
     stream: &mut dyn Stream,
     connection: usize,
 ) -> io::Result<Option<Received>> {
-    let Some(head) = reader.head(stream).await? else { return Ok(None) };
+    let Some(head) = reader.head(stream).await? else {
+        return Ok(None);
+    };
     let mut words = head.line.splitn(3, ' ');
     let (Some(method), Some(target), Some(version)) = (words.next(), words.next(), words.next())
     else {
         return Err(invalid(&format!("request line {:?}", head.line)));
     };
-    let expects = head.headers.get("expect").is_some_and(|e| e.eq_ignore_ascii_case("100-continue"));
+    let expects = head
+        .headers
+        .get("expect")
+        .is_some_and(|e| e.eq_ignore_ascii_case("100-continue"));
     if expects {
         stream.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").await?;
         stream.flush().await?;
@@ -351,7 +371,9 @@ async fn read_request(
         trailers = after;
         body
     } else {
-        reader.exactly(stream, content_length(&head.headers)?.unwrap_or(0)).await?
+        reader
+            .exactly(stream, content_length(&head.headers)?.unwrap_or(0))
+            .await?
     };
     Ok(Some(Received {
         connection,

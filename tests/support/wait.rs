@@ -10,7 +10,10 @@ const EVERY: Duration = Duration::from_millis(5);
 pub async fn wait_until(what: &str, deadline: Duration, mut condition: impl FnMut() -> bool) {
     let started = Instant::now();
     while !condition() {
-        assert!(started.elapsed() < deadline, "waited {deadline:?} in vain until {what}");
+        assert!(
+            started.elapsed() < deadline,
+            "waited {deadline:?} in vain until {what}"
+        );
         tokio::time::sleep(EVERY).await;
     }
 }
@@ -19,7 +22,10 @@ pub async fn wait_until(what: &str, deadline: Duration, mut condition: impl FnMu
 pub async fn eventually(what: &str, deadline: Duration, mut condition: impl AsyncFnMut() -> bool) {
     let started = Instant::now();
     while !condition().await {
-        assert!(started.elapsed() < deadline, "waited {deadline:?} in vain until {what}");
+        assert!(
+            started.elapsed() < deadline,
+            "waited {deadline:?} in vain until {what}"
+        );
         tokio::time::sleep(EVERY).await;
     }
 }
