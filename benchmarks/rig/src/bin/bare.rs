@@ -35,13 +35,19 @@ impl ProxyHttp for Bare {
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let (Some(listen), Some(Ok(upstream))) =
-        (arguments.first(), arguments.get(1).map(|upstream| upstream.parse()))
-    else {
-        eprintln!("bare LISTEN UPSTREAM [THREADS], for example: bare 127.0.0.1:9081 127.0.0.1:9082");
+    let (Some(listen), Some(Ok(upstream))) = (
+        arguments.first(),
+        arguments.get(1).map(|upstream| upstream.parse()),
+    ) else {
+        eprintln!(
+            "bare LISTEN UPSTREAM [THREADS], for example: bare 127.0.0.1:9081 127.0.0.1:9082"
+        );
         return ExitCode::FAILURE;
     };
-    let threads = arguments.get(2).and_then(|threads| threads.parse().ok()).unwrap_or(1);
+    let threads = arguments
+        .get(2)
+        .and_then(|threads| threads.parse().ok())
+        .unwrap_or(1);
     let conf = ServerConf {
         threads,
         grace_period_seconds: Some(0),

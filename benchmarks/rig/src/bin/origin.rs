@@ -80,7 +80,10 @@ mod tests {
     #[test]
     fn heads_are_counted_across_reads() {
         let mut heads = Heads::default();
-        assert_eq!(heads.count(b"GET / HTTP/1.1\r\nA: b\r\n\r\nGET / HTTP/1.1\r\n\r".iter()), 1);
+        assert_eq!(
+            heads.count(b"GET / HTTP/1.1\r\nA: b\r\n\r\nGET / HTTP/1.1\r\n\r".iter()),
+            1
+        );
         assert_eq!(heads.count(b"\nGET / HTTP/1.1\r\n\r\nrest\r\r\n".iter()), 2);
         assert_eq!(heads.count(b"\r\n".iter()), 1);
     }
