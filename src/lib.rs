@@ -1,2 +1,6 @@
 //! Crossway, an API gateway.
 pub mod chain;
+pub mod matcher;
+pub mod model;
+pub mod store;
+pub mod upstream;

@@ -19,7 +19,7 @@ pub struct Snapshot {
     /// Revision of the store that this is the picture of.
     pub revision: u64,
     /// Finds the route of a request.
-    pub routes: Matcher<Arc<Route>>,
+    pub routes: Arc<Matcher<Arc<Route>>>,
     /// Plugins of the global rules.
     pub global: Arc<Chain>,
     /// Consumers and their credentials.

@@ -50,7 +50,7 @@ pub struct Request {
     /// The route's patterns that matched.
     pub matched: Option<Matched>,
     /// Values of `:name` and `*name` in the path pattern.
-    pub path_params: Vec<(Arc<str>, Box<str>)>,
+    pub path_params: Vec<(Box<str>, Box<str>)>,
     /// The consumer, once an authenticator named one.
     pub identity: Option<Identity>,
     /// The upstream that a plugin chose.
@@ -100,6 +100,8 @@ pub struct Try {
     pub scheme: &'static str,
     /// Status that it answered with; 502 or 504 when it failed.
     pub status: Option<u16>,
+    /// Whether it failed only because the node had closed an idle connection.
+    pub stale: bool,
     /// When the attempt began.
     pub began: Instant,
     /// Until a connection was there.

@@ -1,0 +1,97 @@
+//! The state of one request on its way through Pingora's callbacks.
+
+use crate::{
+    chain::Chain,
+    snapshot::{Route, Snapshot},
+    upstream::{Picked, Tried, Upstream},
+};
+use crossway_sdk::{
+    exchange::Exchange,
+    request::{Request, Response, ResponseSource},
+};
+use pingora_proxy::Session;
+use std::{sync::Arc, time::Instant};
+
+/// A request in flight.
+pub struct InFlight {
+    /// What plugins see of it.
+    pub request: Request,
+    /// The one configuration that serves it.
+    pub snapshot: Arc<Snapshot>,
+    /// The route, once one matched.
+    pub route: Option<Arc<Route>>,
+    /// Plugins of the route, from authentication on with those of the consumer.
+    pub chain: Option<Arc<Chain>>,
+    /// The upstream, once it is known.
+    pub upstream: Option<Arc<Upstream>>,
+    /// The node in use; dropped, it counts as no longer in flight.
+    pub picked: Option<Picked>,
+    /// Nodes that failed for this request.
+    pub tried: Tried,
+    /// Hash that consistent balancers pick by.
+    pub hash_key: Option<u64>,
+    /// When the first node was picked; `retry_timeout` counts from here.
+    pub first_pick: Option<Instant>,
+    /// Bytes of the request body that went to the upstream.
+    pub body_bytes: u64,
+    /// How far it came.
+    pub stage: Stage,
+}
+
+/// How far a request came, as far as later callbacks have to know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Stage {
+    /// Not admitted yet: plugins have not seen it and do not see its end.
+    Arrived,
+    /// The global rules' plugins have seen it.
+    Admitted,
+    /// The response head is on its way.
+    Answering,
+}
+
+impl InFlight {
+    /// A request that has just arrived.
+    pub fn new(snapshot: Arc<Snapshot>) -> Self {
+        Self {
+            request: Request::new(snapshot.clone()),
+            snapshot,
+            route: None,
+            chain: None,
+            upstream: None,
+            picked: None,
+            tried: Tried::default(),
+            hash_key: None,
+            first_pick: None,
+            body_bytes: 0,
+            stage: Stage::Arrived,
+        }
+    }
+
+    /// Settles who answered, with what.
+    pub fn answered(&mut self, status: u16, source: ResponseSource) {
+        self.stage = Stage::Answering;
+        self.request.response = Response { status, source, ..self.request.response };
+    }
+
+    /// Runs `call` over the global rules' chain and then over the route's.
+    ///
+    /// # Errors
+    /// The first failure.
+    pub fn each_chain<E>(
+        &mut self,
+        session: &mut Session,
+        mut call: impl FnMut(&Chain, &mut Exchange<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut exchange = Exchange::new(session, &mut self.request);
+        call(&self.snapshot.global, &mut exchange)?;
+        match &self.chain {
+            Some(chain) => call(chain, &mut exchange),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether a plugin takes part in a phase.
+    pub fn has(&self, phase: crossway_sdk::plugin::Phases) -> bool {
+        self.snapshot.global.has(phase) || self.chain.as_ref().is_some_and(|c| c.has(phase))
+    }
+}

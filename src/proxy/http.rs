@@ -1,0 +1,488 @@
+//! Pingora's callbacks, in the order in which they run. Each says what happens; how stands in the files beside.
+
+use super::{
+    InFlight, Options, Reports, admit, failure,
+    exchange::Stage,
+    forward,
+    reply::{self, insert},
+};
+use crate::{
+    chain::Outcome,
+    matcher::{self, Query},
+    snapshot::{Current, Standing, Target},
+    upstream::{Outcome as NodeOutcome, PickError, Upstream},
+};
+use async_trait::async_trait;
+use bytes::Bytes;
+use crossway_sdk::{
+    exchange::{BodyError, Exchange},
+    flow::Reply,
+    plugin::Phases,
+    request::{ResponseSource, Try},
+    route::Matched,
+    variables::{self, View},
+};
+use http::{HeaderName, HeaderValue, Method, header};
+use pingora_core::{
+    Error, ErrorType, Result,
+    modules::http::HttpModules,
+    protocols::Digest,
+    upstreams::peer::{HttpPeer, Peer},
+};
+use pingora_http::{RequestHeader, ResponseHeader};
+use pingora_proxy::{FailToProxy, ProxyHttp, Session};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+const X_APISIX_UPSTREAM_STATUS: HeaderName = HeaderName::from_static("x-apisix-upstream-status");
+
+/// The gateway as Pingora sees it.
+pub struct Proxy {
+    current: Arc<Current>,
+    options: Options,
+    reports: Reports,
+}
+
+impl Proxy {
+    /// A proxy that serves whatever `current` holds.
+    pub fn new(current: Arc<Current>, options: Options, reports: Reports) -> Self {
+        Self { current, options, reports }
+    }
+
+    async fn answer(
+        &self,
+        session: &mut Session,
+        flight: &mut InFlight,
+        reply: Reply,
+    ) -> Result<bool> {
+        reply::send(session, flight, &self.options, reply, ResponseSource::Gateway).await?;
+        Ok(true)
+    }
+
+    /// Finds the route; `Err` is the answer when there is none.
+    async fn route(&self, session: &mut Session, flight: &mut InFlight) -> Result<(), Reply> {
+        loop {
+            let snapshot = flight.snapshot.clone();
+            let found = {
+                let head = session.req_header();
+                let view = View { session, request: &flight.request };
+                let query = Query {
+                    host: &flight.request.host,
+                    authority: authority(head),
+                    path: flight.request.path(head),
+                    method: &head.method,
+                    remote: flight.request.client.ip(),
+                    vars: &view,
+                    body_read: flight.request.body.is_some(),
+                };
+                match snapshot.routes.find(&query) {
+                    matcher::Outcome::Found(found) => {
+                        let matched = Matched {
+                            path: found.path.to_shared(),
+                            host: found.host.map(|h| h.to_shared()),
+                        };
+                        let params = found.params(query.path);
+                        let params = params.iter().map(|(n, v)| ((*n).into(), (*v).into()));
+                        Some((found.value.clone(), matched, params.collect()))
+                    }
+                    matcher::Outcome::NotFound => return Err(reply::not_found()),
+                    matcher::Outcome::NeedsBody => None,
+                }
+            };
+            if let Some((route, matched, params)) = found {
+                flight.request.route = Some(route.info.clone());
+                flight.request.matched = Some(matched);
+                flight.request.path_params = params;
+                flight.chain = Some(route.chain.clone());
+                flight.route = Some(route);
+                return Ok(());
+            }
+            // Some candidate asks for the body: read it and match once more.
+            let mut exchange = Exchange::new(session, &mut flight.request);
+            exchange.read_body(usize::MAX).await.map_err(|error| match error {
+                BodyError::TooLarge { .. } => Reply::status(413),
+                BodyError::Read(_) => Reply::status(400),
+            })?;
+        }
+    }
+
+    /// Runs the phases before the upstream; `Some` is an answer.
+    async fn decide(&self, session: &mut Session, flight: &mut InFlight) -> Option<Reply> {
+        let unmatched = self.route(session, flight).await.err();
+        flight.stage = Stage::Admitted;
+        let snapshot = flight.snapshot.clone();
+        let standing = flight.route.as_ref().map(|r| r.standing);
+        match standing {
+            Some(Standing::ServiceMissing) => return Some(Reply::status(404)),
+            Some(Standing::PluginConfigMissing) => return Some(Reply::status(503)),
+            Some(Standing::Complete) | None => {}
+        }
+        let mut exchange = Exchange::new(session, &mut flight.request);
+        if let Outcome::Respond(reply) = snapshot.global.rewrite(&mut exchange).await {
+            return Some(reply);
+        }
+        if let Some(chain) = &mut flight.chain {
+            if let Outcome::Respond(reply) = chain.rewrite(&mut exchange).await {
+                return Some(reply);
+            }
+            if let (Some(identity), Some(route)) = (&exchange.request.identity, &flight.route) {
+                *chain = route.chain_for(&identity.consumer, &snapshot);
+                if let Outcome::Respond(reply) = chain.rewrite_in_consumer(&mut exchange).await {
+                    return Some(reply);
+                }
+            }
+        }
+        if let Outcome::Respond(reply) = snapshot.global.access(&mut exchange).await {
+            return Some(reply);
+        }
+        if let Some(chain) = &flight.chain {
+            if let Outcome::Respond(reply) = chain.access(&mut exchange).await {
+                return Some(reply);
+            }
+        }
+        unmatched.or_else(|| resolve_upstream(flight).err())
+    }
+
+    /// Whether another node may be tried.
+    fn may_retry(&self, flight: &InFlight) -> bool {
+        let Some(upstream) = &flight.upstream else { return false };
+        let tries = u32::try_from(flight.request.tries.len()).unwrap_or(u32::MAX);
+        let in_time = match (upstream.spec().retry_timeout, flight.first_pick) {
+            (Some(limit), Some(first)) if !limit.is_zero() => first.elapsed() < limit,
+            _ => true,
+        };
+        tries < upstream.attempts() && in_time
+    }
+
+    /// Puts down that the node in use failed.
+    fn node_failed(&self, flight: &mut InFlight, error: &Error) {
+        let status = if failure::is_timeout(error) { 504 } else { 502 };
+        if let Some(attempt) = flight.request.tries.last_mut() {
+            attempt.status = Some(status);
+        }
+        if let Some(picked) = flight.picked.take() {
+            if failure::is_timeout(error) {
+                picked.node.report_timeout();
+            } else {
+                picked.node.report_tcp_failure();
+            }
+            flight.tried.add(picked.index);
+            picked.finish(NodeOutcome { connect: None, response: None, failed: true });
+        }
+    }
+}
+
+/// Settles which upstream serves the request: a plugin's choice, else the route's.
+fn resolve_upstream(flight: &mut InFlight) -> Result<(), Reply> {
+    let chosen = match &flight.request.upstream_override {
+        Some(handle) => handle.get::<Upstream>(),
+        None => match flight.route.as_ref().map(|r| &r.target) {
+            Some(Target::Upstream(upstream)) => Some(upstream.clone()),
+            Some(Target::Missing) => return Err(Reply::status(502)),
+            Some(Target::None) | None => None,
+        },
+    };
+    flight.upstream = Some(chosen.ok_or_else(|| Reply::status(503))?);
+    Ok(())
+}
+
+#[async_trait]
+impl ProxyHttp for Proxy {
+    type CTX = Box<InFlight>;
+
+    fn new_ctx(&self) -> Self::CTX {
+        Box::new(InFlight::new(self.current.load()))
+    }
+
+    /// No modules: compression is a plugin's business.
+    fn init_downstream_modules(&self, _: &mut HttpModules) {}
+
+    async fn request_filter(&self, session: &mut Session, flight: &mut Self::CTX) -> Result<bool> {
+        self.reports.metrics.request_began();
+        // A client that half-closes after its request still wants the answer, and may send the next one early.
+        session.set_abort_on_close(false);
+        session.set_pipelining_enabled(true);
+        session.set_write_timeout(Some(self.options.client_write_timeout));
+        if let Err(reply) = admit::admit(session, flight, &self.options) {
+            return self.answer(session, flight, reply).await;
+        }
+        match self.decide(session, flight).await {
+            Some(reply) => self.answer(session, flight, reply).await,
+            None => Ok(false),
+        }
+    }
+
+    async fn upstream_peer(&self, session: &mut Session, flight: &mut Self::CTX) -> Result<Box<HttpPeer>> {
+        let Some(upstream) = flight.upstream.clone() else {
+            return Error::e_explain(ErrorType::HTTPStatus(503), "no upstream");
+        };
+        let key = match flight.hash_key {
+            Some(key) => key,
+            None => {
+                let key = upstream.hash_key(&View { session, request: &flight.request });
+                flight.hash_key = Some(key);
+                key
+            }
+        };
+        flight.first_pick.get_or_insert_with(Instant::now);
+        let picked = match upstream.pick(key, &flight.tried) {
+            Ok(picked) => picked,
+            Err(error) => {
+                let status = match error {
+                    PickError::AllTried => 502,
+                    _ => 503,
+                };
+                return Error::e_explain(ErrorType::HTTPStatus(status), error.to_string());
+            }
+        };
+        let node = &picked.node;
+        flight.request.tries.push(Try {
+            address: node.address(),
+            host: node.host().clone(),
+            port: node.port(),
+            scheme: upstream.spec().scheme.as_str(),
+            status: None,
+            stale: false,
+            began: Instant::now(),
+            connected: None,
+            answered: None,
+        });
+        let Some(mut peer) = node.peer() else {
+            return Error::e_explain(ErrorType::HTTPStatus(503), "the node's name is not resolved");
+        };
+        if let Some(timeouts) = flight.route.as_ref().and_then(|r| r.timeouts) {
+            let options = &mut peer.options;
+            options.connection_timeout = Some(timeouts.connect);
+            options.total_connection_timeout = Some(timeouts.connect);
+            options.write_timeout = Some(timeouts.send);
+            options.read_timeout = Some(timeouts.read);
+        }
+        flight.picked = Some(picked);
+        Ok(peer)
+    }
+
+    fn fail_to_connect(
+        &self,
+        _: &mut Session,
+        _: &HttpPeer,
+        flight: &mut Self::CTX,
+        mut error: Box<Error>,
+    ) -> Box<Error> {
+        self.node_failed(flight, &error);
+        error.set_retry(self.may_retry(flight));
+        error
+    }
+
+    async fn connected_to_upstream(
+        &self,
+        _: &mut Session,
+        _: bool,
+        _: &HttpPeer,
+        _: std::os::unix::io::RawFd,
+        _: Option<&Digest>,
+        flight: &mut Self::CTX,
+    ) -> Result<()> {
+        if let Some(attempt) = flight.request.tries.last_mut() {
+            attempt.connected = Some(attempt.began.elapsed());
+        }
+        Ok(())
+    }
+
+    async fn upstream_request_filter(
+        &self,
+        session: &mut Session,
+        head: &mut RequestHeader,
+        flight: &mut Self::CTX,
+    ) -> Result<()> {
+        let client_host = session.req_header().headers.get(header::HOST).cloned();
+        forward::shape(flight, &self.options, client_host, head)?;
+        if flight.has(Phases::BEFORE_PROXY) {
+            flight.each_chain(session, |chain, ex| chain.before_proxy(ex, head)).map_err(internal)?;
+        }
+        Ok(())
+    }
+
+    async fn request_body_filter(
+        &self,
+        session: &mut Session,
+        chunk: &mut Option<Bytes>,
+        end: bool,
+        flight: &mut Self::CTX,
+    ) -> Result<()> {
+        flight.body_bytes += chunk.as_ref().map_or(0, |c| c.len() as u64);
+        if self.options.max_body.is_some_and(|limit| flight.body_bytes > limit) {
+            return Error::e_explain(ErrorType::HTTPStatus(413), "the request body is too large");
+        }
+        if flight.has(Phases::REQUEST_BODY) {
+            flight.each_chain(session, |chain, ex| chain.request_body(ex, chunk, end)).map_err(internal)?;
+        }
+        Ok(())
+    }
+
+    async fn upstream_response_filter(
+        &self,
+        _: &mut Session,
+        head: &mut ResponseHeader,
+        flight: &mut Self::CTX,
+    ) -> Result<()> {
+        if head.status.is_informational() && head.status != http::StatusCode::SWITCHING_PROTOCOLS {
+            return Ok(());
+        }
+        let status = head.status.as_u16();
+        if let Some(attempt) = flight.request.tries.last_mut() {
+            attempt.status = Some(status);
+            attempt.answered = Some(attempt.began.elapsed());
+        }
+        if let Some(picked) = &flight.picked {
+            picked.node.report_http(status);
+        }
+        flight.answered(status, ResponseSource::Upstream);
+        Ok(())
+    }
+
+    async fn response_filter(
+        &self,
+        session: &mut Session,
+        head: &mut ResponseHeader,
+        flight: &mut Self::CTX,
+    ) -> Result<()> {
+        if head.status.is_informational() {
+            return Ok(());
+        }
+        if self.options.show_upstream_status || head.status.is_server_error() {
+            insert_upstream_status(flight, head);
+        }
+        if !reply::dress(session, flight, &self.options, head) {
+            return Error::e_explain(ErrorType::HTTPStatus(500), "a plugin failed");
+        }
+        flight.request.response.status = head.status.as_u16();
+        Ok(())
+    }
+
+    fn response_body_filter(
+        &self,
+        session: &mut Session,
+        chunk: &mut Option<Bytes>,
+        end: bool,
+        flight: &mut Self::CTX,
+    ) -> Result<Option<Duration>> {
+        if flight.has(Phases::BODY_FILTER) {
+            flight.each_chain(session, |chain, ex| chain.body_filter(ex, chunk, end)).map_err(internal)?;
+        }
+        Ok(None)
+    }
+
+    fn error_while_proxy(
+        &self,
+        _: &HttpPeer,
+        session: &mut Session,
+        mut error: Box<Error>,
+        flight: &mut Self::CTX,
+        reused: bool,
+    ) -> Box<Error> {
+        let of_node = matches!(error.esource(), pingora_core::ErrorSource::Upstream);
+        if !of_node || flight.stage >= Stage::Answering {
+            error.set_retry(false);
+            return error;
+        }
+        // What a node has seen may be sent again only when that does no harm (RFC 9110 §9.2.2).
+        let repeatable = session.req_header().method.is_idempotent() && !session.retry_buffer_truncated();
+        if reused && repeatable && !failure::is_timeout(&error) && !flight.request.tries.iter().any(|t| t.stale) {
+            // The node closed an idle connection as we took it: it did not fail. Once, try it again.
+            flight.picked = None;
+            if let Some(attempt) = flight.request.tries.last_mut() {
+                attempt.stale = true;
+            }
+            error.set_retry(true);
+            return error;
+        }
+        self.node_failed(flight, &error);
+        error.set_retry(repeatable && self.may_retry(flight));
+        error
+    }
+
+    async fn fail_to_proxy(&self, session: &mut Session, error: &Error, flight: &mut Self::CTX) -> FailToProxy {
+        let started = session.response_written().is_some();
+        let status = failure::status_of(error);
+        tracing::debug!(%error, ?status, "a request failed");
+        if let (false, Some(status)) = (started, status) {
+            let source = match error.esource() {
+                pingora_core::ErrorSource::Upstream => ResponseSource::Proxy,
+                _ => ResponseSource::Gateway,
+            };
+            let sent = reply::send(session, flight, &self.options, Reply::status(status), source).await;
+            let reusable = sent.is_ok() && status != 400 && status != 408 && status != 413;
+            return FailToProxy { error_code: status, can_reuse_downstream: reusable };
+        }
+        if !started {
+            // nginx's word for a client that left before its answer.
+            flight.request.response.status = 499;
+        }
+        FailToProxy { error_code: status.unwrap_or(0), can_reuse_downstream: false }
+    }
+
+    async fn logging(&self, session: &mut Session, _: Option<&Error>, flight: &mut Self::CTX) {
+        if let Some(picked) = flight.picked.take() {
+            let attempt = flight.request.tries.last();
+            let failed = attempt.is_none_or(|a| a.status.is_none());
+            picked.finish(NodeOutcome {
+                connect: attempt.and_then(|a| a.connected),
+                response: attempt.and_then(|a| a.answered),
+                failed,
+            });
+        }
+        if flight.stage > Stage::Arrived && flight.has(Phases::LOG) {
+            flight.request.response.bytes_in = variables::request_length(session);
+            flight.request.response.bytes_out = variables::bytes_sent(session);
+            let snapshot = flight.snapshot.clone();
+            let mut exchange = Exchange::new(session, &mut flight.request);
+            match &flight.chain {
+                Some(chain) => {
+                    snapshot.global.log_beside(chain, &mut exchange);
+                    chain.log(&mut exchange);
+                }
+                None => snapshot.global.log(&mut exchange),
+            }
+        }
+        self.reports.metrics.request_ended();
+        if let Some(log) = &self.reports.access_log {
+            log.write(&View { session, request: &flight.request });
+        }
+    }
+
+    /// The access log and the metrics tell of failures; Pingora's own lines, one for each, would let clients flood the log.
+    fn suppress_error_log(&self, _: &Session, _: &Self::CTX, _: &Error) -> bool {
+        true
+    }
+
+    fn suppress_proxy_warn_log(
+        &self,
+        _: &Session,
+        _: &Self::CTX,
+        _: &Error,
+        _: pingora_proxy::ProxyWarnLogContext,
+    ) -> bool {
+        true
+    }
+}
+
+/// The host as the client wrote it, with its port.
+fn authority(head: &RequestHeader) -> &str {
+    let host = head.headers.get(header::HOST).and_then(|h| h.to_str().ok());
+    host.or_else(|| head.uri.authority().map(|a| a.as_str())).unwrap_or_default()
+}
+
+fn internal(failed: crate::chain::Failed) -> Box<Error> {
+    Error::explain(ErrorType::HTTPStatus(500), failed.to_string())
+}
+
+/// The statuses of all nodes that were tried, the last of which decided.
+fn insert_upstream_status(flight: &InFlight, head: &mut ResponseHeader) {
+    let statuses: Vec<String> =
+        flight.request.tries.iter().filter_map(|t| t.status).map(|s| s.to_string()).collect();
+    if let Ok(value) = HeaderValue::from_str(&statuses.join(", ")) {
+        insert(head, &X_APISIX_UPSTREAM_STATUS, value);
+    }
+}

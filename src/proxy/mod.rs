@@ -1,0 +1,47 @@
+//! The data plane: Pingora's callbacks over one snapshot for each request. It reads the snapshot and never changes it.
+
+mod admit;
+mod exchange;
+mod failure;
+mod forward;
+mod http;
+mod page;
+mod reply;
+
+pub use exchange::InFlight;
+pub use http::Proxy;
+
+use crate::{matcher::target, observe::AccessLog, observe::GatewayMetrics};
+use ::http::HeaderValue;
+use crossway_sdk::expr::IpSet;
+use std::{sync::Arc, time::Duration};
+
+/// What the settings say of the data plane.
+pub struct Options {
+    /// `Server` of every response; `None` leaves the upstream's.
+    pub server: Option<HeaderValue>,
+    /// Peers whose `X-Forwarded-*` are kept.
+    pub trusted: IpSet,
+    /// How paths are normalised.
+    pub target: target::Options,
+    /// Bytes of a request target, above which the answer is 414.
+    pub max_target: usize,
+    /// Bytes of all request headers, above which the answer is 431.
+    pub max_header_bytes: usize,
+    /// Number of request headers, above which the answer is 431.
+    pub max_headers: usize,
+    /// Bytes of a request body, above which the answer is 413; `None` for any.
+    pub max_body: Option<u64>,
+    /// Whether every response carries `X-APISIX-Upstream-Status`; otherwise those that an upstream answered with 5xx.
+    pub show_upstream_status: bool,
+    /// How long a response may stand still towards a client that does not read.
+    pub client_write_timeout: Duration,
+}
+
+/// Where the data plane reports to.
+pub struct Reports {
+    /// The gateway's own metrics.
+    pub metrics: Arc<GatewayMetrics>,
+    /// The access log, when it is on.
+    pub access_log: Option<AccessLog>,
+}
