@@ -66,35 +66,42 @@ struct Options {
 /// What there is besides the comparisons.
 const OTHERS: &[&str] = &["capacity", "live", "live-100k", "idle"];
 
-#[tokio::main]
-async fn main() -> ExitCode {
+fn main() -> ExitCode {
     let options = Options::parse();
-    let processes = Processes::default();
-    let measuring = {
-        let processes = processes.clone();
-        tokio::task::spawn_blocking(move || measure(&options, processes))
-    };
-    let outcome = tokio::select! {
-        outcome = measuring => outcome,
-        () = asked_to_stop() => {
-            processes.close();
-            eprintln!("stopped");
-            // The measuring thread may be amid a wait; nothing of it is of use any more.
-            std::process::exit(130);
+    match tokio::runtime::Runtime::new()
+        .during("start a runtime")
+        .and_then(|runtime| {
+            let outcome = runtime.block_on(measure_until_stopped(options));
+            // When stopped, the measuring thread may be amid a wait; nothing of it is of use any more.
+            runtime.shutdown_background();
+            outcome
+        }) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::Stopped) => {
+            eprintln!("rig: stopped");
+            ExitCode::from(130)
         }
-    };
-    processes.close();
-    match outcome {
-        Ok(Ok(())) => ExitCode::SUCCESS,
-        Ok(Err(failure)) => {
+        Err(failure) => {
             eprintln!("rig: {failure}");
             ExitCode::FAILURE
         }
-        Err(panic) => {
-            eprintln!("rig: {panic}");
-            ExitCode::FAILURE
-        }
     }
+}
+
+async fn measure_until_stopped(options: Options) -> Result<(), Failure> {
+    let folder = tempfile::tempdir().during("make a folder")?;
+    let processes = Processes::default();
+    let measuring = {
+        let processes = processes.clone();
+        let folder = folder.path().to_owned();
+        tokio::task::spawn_blocking(move || measure(&options, processes, &folder))
+    };
+    let outcome = tokio::select! {
+        outcome = measuring => outcome.unwrap_or_else(|panic| Err(Failure::said(panic.to_string()))),
+        () = asked_to_stop() => Err(Failure::Stopped),
+    };
+    processes.close();
+    outcome
 }
 
 /// Ctrl-C or SIGTERM.
@@ -109,7 +116,7 @@ async fn asked_to_stop() {
     }
 }
 
-fn measure(options: &Options, processes: Processes) -> Result<(), Failure> {
+fn measure(options: &Options, processes: Processes, folder: &Path) -> Result<(), Failure> {
     let known = |name: &String| {
         OTHERS.contains(&name.as_str()) || SCENARIOS.iter().any(|scenario| scenario.name == name)
     };
@@ -126,8 +133,7 @@ fn measure(options: &Options, processes: Processes) -> Result<(), Failure> {
         }
     };
 
-    let folder = tempfile::tempdir().during("make a folder")?;
-    let bench = prepare(options, processes, folder.path())?;
+    let bench = prepare(options, processes, folder)?;
     let _origin = bench.start_origin()?;
     let plan = plan(options, &bench);
     describe(options, &bench, &plan);
