@@ -1,6 +1,10 @@
 //! Crossway, an API gateway.
 pub mod chain;
+pub mod compile;
 pub mod matcher;
 pub mod model;
+pub mod proxy;
+pub mod snapshot;
 pub mod store;
+pub mod sync;
 pub mod upstream;

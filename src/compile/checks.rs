@@ -3,13 +3,18 @@
 use super::upstream::Wrong;
 use crate::{
     model::{health as model, timeout::seconds},
-    upstream::health::{Active, ActiveHealthy, ActiveUnhealthy, Checks, Passive, ProbeKind, Statuses},
+    upstream::health::{
+        Active, ActiveHealthy, ActiveUnhealthy, Checks, Passive, ProbeKind, Statuses,
+    },
 };
 use http::{HeaderName, HeaderValue, Method};
 use std::time::Duration;
 
 pub(super) fn lower(checks: &model::Checks) -> Result<Checks, Wrong> {
-    Ok(Checks { active: Some(active(&checks.active)?), passive: checks.passive.as_ref().map(passive) })
+    Ok(Checks {
+        active: Some(active(&checks.active)?),
+        passive: checks.passive.as_ref().map(passive),
+    })
 }
 
 fn active(active: &model::Active) -> Result<Active, Wrong> {
@@ -30,7 +35,11 @@ fn active(active: &model::Active) -> Result<Active, Wrong> {
         path: active.http_path.as_str().into(),
         body: active.http_req_body.clone().into(),
         verify: active.https_verify_certificate,
-        headers: active.req_headers.iter().map(|line| header(line)).collect::<Result<_, _>>()?,
+        headers: active
+            .req_headers
+            .iter()
+            .map(|line| header(line))
+            .collect::<Result<_, _>>()?,
         healthy: ActiveHealthy {
             interval: Duration::from_secs(healthy.interval.into()),
             statuses: Statuses::new(healthy.http_statuses.iter().copied()),
@@ -59,7 +68,12 @@ fn passive(passive: &model::Passive) -> Passive {
 
 /// `Name: value`.
 fn header(line: &str) -> Result<(HeaderName, HeaderValue), Wrong> {
-    let wrong = || ("/checks/active/req_headers", format!("expected \"Name: value\", got {line:?}"));
+    let wrong = || {
+        (
+            "/checks/active/req_headers",
+            format!("expected \"Name: value\", got {line:?}"),
+        )
+    };
     let (name, value) = line.split_once(':').ok_or_else(wrong)?;
     let name = HeaderName::from_bytes(name.trim().as_bytes()).map_err(|_| wrong())?;
     let value = HeaderValue::from_str(value.trim()).map_err(|_| wrong())?;

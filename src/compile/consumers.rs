@@ -35,7 +35,9 @@ struct OneCredential {
 
 /// An empty table for each authenticator.
 pub(super) fn tables(workshop: &Workshop) -> Vec<CredentialTable> {
-    (0..workshop.registry.auth_slots()).map(|_| CredentialTable::default()).collect()
+    (0..workshop.registry.auth_slots())
+        .map(|_| CredentialTable::default())
+        .collect()
 }
 
 fn serial() -> u64 {
@@ -73,7 +75,10 @@ impl State {
         };
         let registry = &self.workshop.registry;
         let is_auth = |name: &String| registry.get(name).is_some_and(|d| d.is_auth());
-        let (auth, other): (Plugins, Plugins) = consumer.plugins.into_iter().partition(|(name, _)| is_auth(name));
+        let (auth, other): (Plugins, Plugins) = consumer
+            .plugins
+            .into_iter()
+            .partition(|(name, _)| is_auth(name));
         let mut credentials = self.decode_credentials(key, &auth)?;
         for credential in self.credential_keys(key) {
             // A refused credential is reported where it is judged by itself; the others still count.
@@ -81,7 +86,12 @@ impl State {
         }
         let mut plugins = self.entries(key, &other, Level::Consumer)?;
         if let Some(group) = &consumer.group_id {
-            plugins.extend(self.consumer_groups.get(group.as_str()).into_iter().flat_map(|g| g.iter().cloned()));
+            plugins.extend(
+                self.consumer_groups
+                    .get(group.as_str())
+                    .into_iter()
+                    .flat_map(|g| g.iter().cloned()),
+            );
         }
         let header = |text: &str| HeaderValue::from_str(text).ok();
         let part = ConsumerPart {
@@ -101,7 +111,10 @@ impl State {
     }
 
     fn credential_keys(&self, consumer: &ResourceKey) -> Vec<ResourceKey> {
-        self.referrers(consumer).into_iter().filter(|k| k.kind == Kind::Credential).collect()
+        self.referrers(consumer)
+            .into_iter()
+            .filter(|k| k.kind == Kind::Credential)
+            .collect()
     }
 
     fn credentials_of(&self, key: &ResourceKey) -> Result<Vec<OneCredential>, Refusal> {
@@ -109,13 +122,23 @@ impl State {
             Some((credential, _)) => {
                 let id = HeaderValue::from_str(key.id.leaf()).ok();
                 let decoded = self.decode_credentials(key, &credential.plugins)?;
-                Ok(decoded.into_iter().map(|c| OneCredential { id: id.clone(), ..c }).collect())
+                Ok(decoded
+                    .into_iter()
+                    .map(|c| OneCredential {
+                        id: id.clone(),
+                        ..c
+                    })
+                    .collect())
             }
             None => Ok(Vec::new()),
         }
     }
 
-    fn decode_credentials(&self, key: &ResourceKey, plugins: &Plugins) -> Result<Vec<OneCredential>, Refusal> {
+    fn decode_credentials(
+        &self,
+        key: &ResourceKey,
+        plugins: &Plugins,
+    ) -> Result<Vec<OneCredential>, Refusal> {
         let mut credentials = Vec::new();
         for (name, config) in plugins {
             let refuse = |e: BuildError| {
@@ -123,7 +146,11 @@ impl State {
                 Refusal::new(key, &path, format!("invalid plugins configuration: {e}"))
             };
             let Some(definition) = self.workshop.registry.get(name) else {
-                return Err(Refusal::new(key, &format!("/plugins/{name}"), format!("unknown plugin [{name}]")));
+                return Err(Refusal::new(
+                    key,
+                    &format!("/plugins/{name}"),
+                    format!("unknown plugin [{name}]"),
+                ));
             };
             refuse_secrets(config, &mut String::new()).map_err(refuse)?;
             let mut bare = serde_json::Value::clone(config);
@@ -133,7 +160,13 @@ impl State {
             let decoded = definition.credential(&bare).map_err(refuse)?;
             if let Some(slot) = self.workshop.registry.auth_slot(name) {
                 let from = key.clone();
-                credentials.push(OneCredential { plugin: definition.name, slot, from, id: None, decoded });
+                credentials.push(OneCredential {
+                    plugin: definition.name,
+                    slot,
+                    from,
+                    id: None,
+                    decoded,
+                });
             }
         }
         Ok(credentials)
@@ -146,14 +179,26 @@ impl State {
         let mut entries = Vec::with_capacity(self.consumer_parts.len());
         for part in self.consumer_parts.values() {
             for one in &part.credentials {
-                let Some(table) = tables.get_mut(one.slot.0) else { continue };
+                let Some(table) = tables.get_mut(one.slot.0) else {
+                    continue;
+                };
                 let (lookup, value) = one.decoded.clone();
-                let identity = Identity { consumer: part.consumer.clone(), credential: one.id.clone() };
+                let identity = Identity {
+                    consumer: part.consumer.clone(),
+                    credential: one.id.clone(),
+                };
                 if let Err(e) = table.insert(one.plugin, lookup, Credential { identity, value }) {
-                    refusals.push(Refusal::new(&one.from, &format!("/plugins/{}", one.plugin), e.message));
+                    refusals.push(Refusal::new(
+                        &one.from,
+                        &format!("/plugins/{}", one.plugin),
+                        e.message,
+                    ));
                 }
             }
-            entries.push(ConsumerEntry { consumer: part.consumer.clone(), plugins: part.plugins.clone() });
+            entries.push(ConsumerEntry {
+                consumer: part.consumer.clone(),
+                plugins: part.plugins.clone(),
+            });
         }
         self.consumers = Arc::new(Consumers::new(entries, tables));
         refusals

@@ -17,18 +17,28 @@ impl Dependents {
     pub(super) fn learn(&mut self, key: &ResourceKey, document: &Value) {
         let mut needs: Vec<ResourceKey> = model::references(key.kind, document)
             .into_iter()
-            .map(|r| ResourceKey { kind: r.kind, id: r.id })
+            .map(|r| ResourceKey {
+                kind: r.kind,
+                id: r.id,
+            })
             .collect();
         // A plugin's metadata belongs to every use of the plugin.
         if let Some(Value::Object(plugins)) = document.get("plugins") {
-            needs.extend(plugins.keys().filter_map(|name| ResourceKey::new(Kind::PluginMetadata, name).ok()));
+            needs.extend(
+                plugins
+                    .keys()
+                    .filter_map(|name| ResourceKey::new(Kind::PluginMetadata, name).ok()),
+            );
         }
         needs.extend(key.owner());
         if needs.is_empty() {
             return;
         }
         for needed in &needs {
-            self.by.entry(needed.clone()).or_default().insert(key.clone());
+            self.by
+                .entry(needed.clone())
+                .or_default()
+                .insert(key.clone());
         }
         self.of.insert(key.clone(), needs.into());
     }

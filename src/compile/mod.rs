@@ -118,7 +118,9 @@ impl State {
                 Some(content) => {
                     match serde_json::from_slice::<Value>(&content) {
                         Ok(document) => self.dependents.learn(&key, &document),
-                        Err(e) => refusals.push(Refusal::new(&key, "", format!("it is not JSON: {e}"))),
+                        Err(e) => {
+                            refusals.push(Refusal::new(&key, "", format!("it is not JSON: {e}")))
+                        }
                     }
                     self.documents.insert(key.clone(), content);
                 }
@@ -180,8 +182,13 @@ impl State {
     }
 
     /// The typed model of a stored document; `None` when it was deleted.
-    fn decode<T: serde::de::DeserializeOwned>(&self, key: &ResourceKey) -> Result<Option<(T, Value)>, Refusal> {
-        let Some(content) = self.documents.get(key) else { return Ok(None) };
+    fn decode<T: serde::de::DeserializeOwned>(
+        &self,
+        key: &ResourceKey,
+    ) -> Result<Option<(T, Value)>, Refusal> {
+        let Some(content) = self.documents.get(key) else {
+            return Ok(None);
+        };
         let document: Value = serde_json::from_slice(content)
             .map_err(|e| Refusal::new(key, "", format!("it is not JSON: {e}")))?;
         model::check(key.kind, &document).map_err(|p| Refusal::of_problem(key, p))?;
@@ -203,9 +210,13 @@ impl State {
                 object.remove(own);
             }
         }
-        definition
-            .check_metadata(&document)
-            .map_err(|e| Refusal::new(key, &e.path, format!("invalid configuration: {}", e.message)))?;
+        definition.check_metadata(&document).map_err(|e| {
+            Refusal::new(
+                key,
+                &e.path,
+                format!("invalid configuration: {}", e.message),
+            )
+        })?;
         self.metadata.insert(name, Arc::new(document));
         Ok(())
     }
@@ -243,7 +254,11 @@ impl State {
     /// One chain of all global rules. A plugin that stands in several of them does not run at all, as in APISIX: which
     /// configuration should count cannot be told.
     fn gather_globals(&mut self) {
-        let all: Vec<&Entry> = self.global_parts.values().flat_map(|part| part.iter()).collect();
+        let all: Vec<&Entry> = self
+            .global_parts
+            .values()
+            .flat_map(|part| part.iter())
+            .collect();
         let once = |e: &&&Entry| all.iter().filter(|other| other.name == e.name).count() == 1;
         let entries = all.iter().filter(once).map(|e| (*e).clone()).collect();
         self.global = Arc::new(Chain::compile(ChainOf::Global, entries));

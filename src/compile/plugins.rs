@@ -43,11 +43,16 @@ impl Built {
     fn holds(&self, config: &Value, metadata: Option<&Arc<Value>>, state: &State) -> bool {
         let same_upstreams = || {
             self.asked.iter().all(|(id, handle)| match id {
-                Some(id) => state.upstreams.get(id).is_some_and(|u| UpstreamHandle::new(u.clone()).same_as(handle)),
+                Some(id) => state
+                    .upstreams
+                    .get(id)
+                    .is_some_and(|u| UpstreamHandle::new(u.clone()).same_as(handle)),
                 None => true,
             })
         };
-        *self.config == *config && self.metadata.as_deref() == metadata.map(|m| &**m) && same_upstreams()
+        *self.config == *config
+            && self.metadata.as_deref() == metadata.map(|m| &**m)
+            && same_upstreams()
     }
 }
 
@@ -65,10 +70,16 @@ impl State {
         let mut fresh = Vec::new();
         for (name, config) in plugins {
             let Some(definition) = self.workshop.registry.get(name) else {
-                return Err(Refusal::new(key, &format!("/plugins/{name}"), format!("unknown plugin [{name}]")));
+                return Err(Refusal::new(
+                    key,
+                    &format!("/plugins/{name}"),
+                    format!("unknown plugin [{name}]"),
+                ));
             };
             let metadata = self.metadata.get(name.as_str());
-            let same = held.get(definition.name).filter(|b| b.holds(config, metadata, self));
+            let same = held
+                .get(definition.name)
+                .filter(|b| b.holds(config, metadata, self));
             let one = match same {
                 Some(same) => same.clone(),
                 None => self.build(key, &origin, definition, config, level, &mut fresh)?,
@@ -96,13 +107,18 @@ impl State {
     ) -> Result<Built, Refusal> {
         let name = definition.name;
         let refuse = |path: &str, message: String| {
-            let message = format!("failed to check the configuration of plugin {name} err: {message}");
+            let message =
+                format!("failed to check the configuration of plugin {name} err: {message}");
             Refusal::new(key, &format!("/plugins/{name}{path}"), message)
         };
         let (bare, meta) = split_meta(config).map_err(|e| refuse(&e.path, e.to_string()))?;
         let metadata = self.metadata.get(name).cloned();
         let disabled = meta.as_ref().is_some_and(|m| m.disable);
-        let offer = Offer { state: self, key, fresh: RefCell::default() };
+        let offer = Offer {
+            state: self,
+            key,
+            fresh: RefCell::default(),
+        };
         let slot = self.workshop.registry.auth_slot(name);
         let cx = BuildCx::new(origin, name, metadata.as_deref(), slot, &offer);
         let judged = judge(definition, &bare, level).and_then(|()| definition.build(&bare, &cx));
@@ -119,7 +135,10 @@ impl State {
         fresh.extend(offer.fresh.into_inner());
         let entry = Entry {
             name,
-            priority: meta.as_ref().and_then(|m| m.priority).unwrap_or(definition.priority),
+            priority: meta
+                .as_ref()
+                .and_then(|m| m.priority)
+                .unwrap_or(definition.priority),
             phases: definition.phases,
             auth: definition.is_auth(),
             prefer_route: definition.prefer_route,
@@ -128,12 +147,21 @@ impl State {
             instance,
             meta: meta.map(Arc::new),
         };
-        Ok(Built { config: config.clone(), metadata, asked, entry })
+        Ok(Built {
+            config: config.clone(),
+            metadata,
+            asked,
+            entry,
+        })
     }
 }
 
 /// Rules that hold for every plugin.
-fn judge(definition: &Definition, config: &Value, level: Level) -> Result<(), crossway_sdk::build::BuildError> {
+fn judge(
+    definition: &Definition,
+    config: &Value,
+    level: Level,
+) -> Result<(), crossway_sdk::build::BuildError> {
     let scope = match level {
         Level::Service => Scopes::SERVICE,
         Level::Route | Level::PluginConfig => Scopes::ROUTE,
@@ -148,7 +176,10 @@ fn judge(definition: &Definition, config: &Value, level: Level) -> Result<(), cr
 }
 
 /// References to secrets would be taken literally, which must not happen to what should be secret.
-pub(super) fn refuse_secrets(config: &Value, path: &mut String) -> Result<(), crossway_sdk::build::BuildError> {
+pub(super) fn refuse_secrets(
+    config: &Value,
+    path: &mut String,
+) -> Result<(), crossway_sdk::build::BuildError> {
     let mut within = |part: String, value: &Value| {
         let length = path.len();
         path.push('/');
@@ -166,7 +197,10 @@ pub(super) fn refuse_secrets(config: &Value, path: &mut String) -> Result<(), cr
             }
             Ok(())
         }
-        Value::Array(items) => items.iter().enumerate().try_for_each(|(i, v)| within(i.to_string(), v)),
+        Value::Array(items) => items
+            .iter()
+            .enumerate()
+            .try_for_each(|(i, v)| within(i.to_string(), v)),
         Value::Object(members) => members.iter().try_for_each(|(k, v)| within(k.clone(), v)),
         _ => Ok(()),
     }
@@ -175,7 +209,9 @@ pub(super) fn refuse_secrets(config: &Value, path: &mut String) -> Result<(), cr
 /// The configuration without `_meta`, and `_meta`.
 fn split_meta(config: &Value) -> Result<(Value, Option<Meta>), crate::chain::MetaError> {
     let mut bare = config.clone();
-    let written = bare.as_object_mut().and_then(|object| object.remove("_meta"));
+    let written = bare
+        .as_object_mut()
+        .and_then(|object| object.remove("_meta"));
     let meta = written.as_ref().map(Meta::parse).transpose()?;
     Ok((bare, meta))
 }
@@ -193,15 +229,24 @@ impl Instance for Off {
     fn before_proxy(&self, _: &mut Exchange<'_>, _: &mut RequestHeader) -> Result<(), Error> {
         Ok(())
     }
-    fn request_body(&self, _: &mut Exchange<'_>, _: &mut Option<Bytes>, _: bool) -> Result<(), Error> {
+    fn request_body(
+        &self,
+        _: &mut Exchange<'_>,
+        _: &mut Option<Bytes>,
+        _: bool,
+    ) -> Result<(), Error> {
         Ok(())
     }
     fn header_filter(&self, _: &mut Exchange<'_>, _: &mut ResponseHeader) -> Result<(), Error> {
         Ok(())
     }
-    fn body_filter(&self, _: &mut Exchange<'_>, _: &mut Option<Bytes>, _: bool) -> Result<(), Error> {
+    fn body_filter(
+        &self,
+        _: &mut Exchange<'_>,
+        _: &mut Option<Bytes>,
+        _: bool,
+    ) -> Result<(), Error> {
         Ok(())
     }
     fn log(&self, _: &mut Exchange<'_>) {}
 }
-

@@ -16,10 +16,18 @@ pub struct Refusal {
 
 impl Refusal {
     pub(super) fn new(key: &ResourceKey, path: &str, message: String) -> Self {
-        Self { key: key.clone(), path: path.to_owned(), message }
+        Self {
+            key: key.clone(),
+            path: path.to_owned(),
+            message,
+        }
     }
 
     pub(super) fn of_problem(key: &ResourceKey, problem: Problem) -> Self {
-        Self { key: key.clone(), path: problem.path, message: problem.message }
+        Self {
+            key: key.clone(),
+            path: problem.path,
+            message: problem.message,
+        }
     }
 }

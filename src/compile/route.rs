@@ -5,7 +5,8 @@ use crate::{
     chain::{Chain, Level},
     matcher::{HostPattern, Matcher, MethodSet, PathPattern, RouteKey, Spec},
     model::{self, ResourceKey, Status},
-    snapshot::{Route, Standing, Target, Timeouts},
+    snapshot::{Route, Standing, Target},
+    upstream::Timeouts,
 };
 use crossway_sdk::{
     expr::{Expression, IpSet},
@@ -32,7 +33,11 @@ impl Batch {
 }
 
 impl State {
-    pub(super) fn compile_route(&mut self, key: &ResourceKey, batch: &mut Batch) -> Result<(), Refusal> {
+    pub(super) fn compile_route(
+        &mut self,
+        key: &ResourceKey,
+        batch: &mut Batch,
+    ) -> Result<(), Refusal> {
         let id: Arc<str> = key.id.as_str().into();
         let Some((route, document)) = self.decode::<model::Route>(key)? else {
             self.routes.remove(&id);
@@ -40,7 +45,10 @@ impl State {
             batch.removed.push(id);
             return Ok(());
         };
-        let service = route.service_id.as_ref().map(|s| self.services.get(s.as_str()).cloned());
+        let service = route
+            .service_id
+            .as_ref()
+            .map(|s| self.services.get(s.as_str()).cloned());
         let service_part = service.as_ref().and_then(Option::as_deref);
         let mut spec = self.pattern(key, &id, &route, service_part)?;
         let own_target = self.target(key, route.upstream_id.as_ref(), document.get("upstream"))?;
@@ -49,8 +57,10 @@ impl State {
             (own, _) => own,
         };
         let chain = self.chain(key, &route, service_part)?;
-        let plugin_config_missing =
-            route.plugin_config_id.as_ref().is_some_and(|c| !self.plugin_configs.contains_key(c.as_str()));
+        let plugin_config_missing = route
+            .plugin_config_id
+            .as_ref()
+            .is_some_and(|c| !self.plugin_configs.contains_key(c.as_str()));
         let standing = match &service {
             Some(None) => Standing::ServiceMissing,
             _ if plugin_config_missing => Standing::PluginConfigMissing,
@@ -61,7 +71,10 @@ impl State {
             send: t.send_duration(),
             read: t.read_duration(),
         });
-        let websocket = route.enable_websocket.or(service_part.and_then(|s| s.websocket)).unwrap_or(false);
+        let websocket = route
+            .enable_websocket
+            .or(service_part.and_then(|s| s.websocket))
+            .unwrap_or(false);
         let labels = match service_part {
             Some(service) if route.labels.is_empty() => service.labels.clone(),
             _ => route.labels,
@@ -73,7 +86,14 @@ impl State {
             service_name: service_part.and_then(|s| s.name.clone()),
             labels,
         };
-        let compiled = Arc::new(Route::new(Arc::new(info), chain, target, timeouts, websocket, standing));
+        let compiled = Arc::new(Route::new(
+            Arc::new(info),
+            chain,
+            target,
+            timeouts,
+            websocket,
+            standing,
+        ));
         self.routes.insert(id.clone(), compiled.clone());
         if route.status == Status::Disabled {
             batch.removed.push(id);
@@ -92,7 +112,10 @@ impl State {
         service: Option<&ServicePart>,
     ) -> Result<Arc<Chain>, Refusal> {
         let own = self.entries(key, &route.plugins, Level::Route)?;
-        let config = route.plugin_config_id.as_ref().and_then(|id| self.plugin_configs.get(id.as_str()));
+        let config = route
+            .plugin_config_id
+            .as_ref()
+            .and_then(|id| self.plugin_configs.get(id.as_str()));
         if own.is_empty() && config.is_none() {
             return Ok(service.map_or_else(|| self.no_plugins.clone(), |s| s.chain.clone()));
         }
@@ -110,7 +133,11 @@ impl State {
         service: Option<&ServicePart>,
     ) -> Result<Pattern, Refusal> {
         let refuse = |path: &str, message: String| Refusal::new(key, path, message);
-        let paths = route.uris().iter().map(|uri| PathPattern::new(uri.as_str(), self.workshop.mode)).collect();
+        let paths = route
+            .uris()
+            .iter()
+            .map(|uri| PathPattern::new(uri.as_str(), self.workshop.mode))
+            .collect();
         let hosts = match (route.hosts(), service) {
             ([], Some(service)) => service.hosts.as_slice(),
             (own, _) => own,
@@ -119,8 +146,14 @@ impl State {
             .iter()
             .map(|h| HostPattern::parse(h))
             .collect::<Result<Vec<_>, _>>()
-            .map_err(|e| refuse("/hosts", format!("invalid configuration: property \"hosts\" validation failed: {e}")))?;
-        let methods = MethodSet::new(route.methods.iter().map(|m| m.as_str())).map_err(|e| refuse("/methods", e.to_string()))?;
+            .map_err(|e| {
+                refuse(
+                    "/hosts",
+                    format!("invalid configuration: property \"hosts\" validation failed: {e}"),
+                )
+            })?;
+        let methods = MethodSet::new(route.methods.iter().map(|m| m.as_str()))
+            .map_err(|e| refuse("/methods", e.to_string()))?;
         let remote = match route.remote_addrs() {
             [] => None,
             networks => Some(
@@ -130,10 +163,12 @@ impl State {
         };
         let vars = match &route.vars {
             None => None,
-            Some(vars) => Some(
-                Expression::parse(vars)
-                    .map_err(|e| refuse("/vars", format!("failed to validate the 'vars' expression: {e}")))?,
-            ),
+            Some(vars) => Some(Expression::parse(vars).map_err(|e| {
+                refuse(
+                    "/vars",
+                    format!("failed to validate the 'vars' expression: {e}"),
+                )
+            })?),
         };
         Ok(Pattern {
             key: id.clone(),

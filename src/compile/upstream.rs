@@ -5,11 +5,14 @@ use crate::{
     model::{self, Id, Kind, ResourceKey, health, upstream::HashOn},
     snapshot::Target,
     upstream::{
-        HashKey, Keepalive, NodeSpec, OnAllUnhealthy, PassHost, Scheme, Spec, Timeouts, Tls, Upstream,    },
+        HashKey, Keepalive, NodeSpec, OnAllUnhealthy, PassHost, Scheme, Spec, Timeouts, Tls,
+        Upstream,
+    },
 };
 use crossway_sdk::expr::{Template, Variable};
 use http::{HeaderName, HeaderValue};
 use pingora_core::utils::tls::CertKey;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 use serde_json::Value;
 use std::{
     hash::{BuildHasher, RandomState},
@@ -47,14 +50,23 @@ impl State {
             let found = self.upstreams.get(id.as_str()).cloned();
             return Ok(found.map_or(Target::Missing, Target::Upstream));
         }
-        let Some(document) = inline else { return Ok(Target::None) };
-        let decoded = model::decode::<model::Upstream>(document).map_err(|p| Refusal::of_problem(key, p))?;
+        let Some(document) = inline else {
+            return Ok(Target::None);
+        };
+        let decoded =
+            model::decode::<model::Upstream>(document).map_err(|p| Refusal::of_problem(key, p))?;
         if is_layer_four(decoded.scheme) {
             let message = "invalid configuration: property \"upstream\" validation failed: property \"scheme\" \
                            validation failed: an HTTP route needs http, https, grpc or grpcs";
             return Err(Refusal::new(key, "/upstream/scheme", message.to_owned()));
         }
-        let built = self.upstream(key, "/upstream", &format!("{key}#upstream"), decoded, document)?;
+        let built = self.upstream(
+            key,
+            "/upstream",
+            &format!("{key}#upstream"),
+            decoded,
+            document,
+        )?;
         Ok(Target::Upstream(built.settle(&mut self.fresh)))
     }
 
@@ -66,7 +78,8 @@ impl State {
         document: &Value,
     ) -> Result<Built, Refusal> {
         model::check(Kind::Upstream, document).map_err(|p| Refusal::of_problem(key, p))?;
-        let decoded = model::decode::<model::Upstream>(document).map_err(|p| Refusal::of_problem(key, p))?;
+        let decoded =
+            model::decode::<model::Upstream>(document).map_err(|p| Refusal::of_problem(key, p))?;
         self.upstream(key, "", identity, decoded, document)
     }
 
@@ -80,11 +93,22 @@ impl State {
         document: &Value,
     ) -> Result<Built, Refusal> {
         let refuse = |path: &str, message: String| {
-            Refusal::new(key, &format!("{at}{path}"), format!("invalid configuration: {message} (at {at}{path})"))
+            Refusal::new(
+                key,
+                &format!("{at}{path}"),
+                format!("invalid configuration: {message} (at {at}{path})"),
+            )
         };
-        let client_cert = self.client_cert(&model).map_err(|(path, message)| refuse(path, message))?;
+        let client_cert = self
+            .client_cert(&model)
+            .map_err(|(path, message)| refuse(path, message))?;
         let certificate = model.tls.as_ref().and_then(|t| t.client_cert_id.as_ref());
-        let certificate = certificate.and_then(|id| self.documents.get(&ResourceKey { kind: Kind::Ssl, id: id.clone() }));
+        let certificate = certificate.and_then(|id| {
+            self.documents.get(&ResourceKey {
+                kind: Kind::Ssl,
+                id: id.clone(),
+            })
+        });
         let fingerprint = FINGERPRINTS.hash_one((document.to_string(), certificate));
         let before = self.workshop.live.get(identity);
         if let Some((same, _)) = before.as_ref().filter(|(_, print)| *print == fingerprint) {
@@ -93,27 +117,46 @@ impl State {
         let mut spec = lower(identity, &model).map_err(|(path, message)| refuse(path, message))?;
         spec.tls.client_cert = client_cert;
         let previous = before.as_ref().map(|(upstream, _)| upstream);
-        let built = Upstream::build(spec, previous, &self.workshop.balancers, &self.workshop.environment);
-        built.map(|upstream| Built::Fresh(Fresh { upstream, fingerprint })).map_err(|e| refuse("", e.to_string()))
+        let built = Upstream::build(spec, previous, &self.workshop.environment);
+        built
+            .map(|upstream| {
+                Built::Fresh(Fresh {
+                    upstream,
+                    fingerprint,
+                })
+            })
+            .map_err(|e| refuse("", e.to_string()))
     }
 
     /// The certificate that nodes are shown: written here, or that of an ssl of type client.
-    fn client_cert(&self, model: &model::Upstream) -> Result<Option<Arc<CertKey>>, (&'static str, String)> {
-        let Some(tls) = &model.tls else { return Ok(None) };
+    fn client_cert(
+        &self,
+        model: &model::Upstream,
+    ) -> Result<Option<Arc<CertKey>>, (&'static str, String)> {
+        let Some(tls) = &model.tls else {
+            return Ok(None);
+        };
         if let Some(id) = &tls.client_cert_id {
             let at = "/tls/client_cert_id";
-            let key = ResourceKey { kind: Kind::Ssl, id: id.clone() };
-            let missing = || format!("failed to fetch ssl info by ssl id [{id}], response code: 404");
+            let key = ResourceKey {
+                kind: Kind::Ssl,
+                id: id.clone(),
+            };
+            let missing =
+                || format!("failed to fetch ssl info by ssl id [{id}], response code: 404");
             let content = self.documents.get(&key).ok_or_else(|| (at, missing()))?;
-            let ssl: model::Ssl = serde_json::from_slice(content).map_err(|e| (at, e.to_string()))?;
+            let ssl: model::Ssl =
+                serde_json::from_slice(content).map_err(|e| (at, e.to_string()))?;
             if ssl.r#type != model::ssl::SslType::Client {
                 return Err((at, "wrong ssl type".to_owned()));
             }
-            let (cert, key) = (ssl.cert.as_deref(), ssl.key.as_deref());
-            return pair(cert.unwrap_or_default(), key.unwrap_or_default()).map(Some).map_err(|e| (at, e));
+            let (cert, key) = (ssl.cert.as_str(), ssl.key.as_str());
+            return pair(cert, key).map(Some).map_err(|e| (at, e));
         }
         match (&tls.client_cert, &tls.client_key) {
-            (Some(cert), Some(key)) => pair(cert, key).map(Some).map_err(|e| ("/tls/client_cert", e)),
+            (Some(cert), Some(key)) => pair(cert, key)
+                .map(Some)
+                .map_err(|e| ("/tls/client_cert", e)),
             _ => Ok(None),
         }
     }
@@ -121,9 +164,19 @@ impl State {
 
 fn pair(cert: &str, key: &str) -> Result<Arc<CertKey>, String> {
     for text in [cert, key] {
-        refuse_secrets(&Value::String(text.to_owned()), &mut String::new()).map_err(|e| e.to_string())?;
+        refuse_secrets(&Value::String(text.to_owned()), &mut String::new())
+            .map_err(|e| e.to_string())?;
     }
-    crate::upstream::cert_key(cert, key).map(Arc::new).map_err(|e| e.to_string())
+    let chain = CertificateDer::pem_slice_iter(cert.as_bytes()).map(|der| der.map(|d| d.to_vec()));
+    let chain = chain
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|e| format!("failed to parse cert: {e}"))?;
+    if chain.is_empty() {
+        return Err("failed to parse cert: no certificate found".to_owned());
+    }
+    let key = PrivateKeyDer::from_pem_slice(key.as_bytes())
+        .map_err(|e| format!("failed to parse key: {e}"))?;
+    Ok(Arc::new(CertKey::new(chain, key.secret_der().to_vec())))
 }
 
 /// What came of building an upstream.
@@ -163,7 +216,10 @@ fn lower(identity: &str, model: &model::Upstream) -> Result<Spec, Wrong> {
     };
     let Some(nodes) = &model.nodes else {
         let registry = model.discovery_type.as_deref().unwrap_or_default();
-        return Err(("/discovery_type", format!("service discovery by {registry} is not available yet")));
+        return Err((
+            "/discovery_type",
+            format!("service discovery by {registry} is not available yet"),
+        ));
     };
     let nodes = nodes.iter().map(|node| NodeSpec {
         host: node.host.as_str().into(),
@@ -187,7 +243,10 @@ fn lower(identity: &str, model: &model::Upstream) -> Result<Spec, Wrong> {
         };
     }
     spec.retries = model.retries;
-    spec.retry_timeout = model.retry_timeout.filter(|s| *s > 0.0).map(model::timeout::seconds);
+    spec.retry_timeout = model
+        .retry_timeout
+        .filter(|s| *s > 0.0)
+        .map(model::timeout::seconds);
     if let Some(pool) = &model.keepalive_pool {
         spec.keepalive = Keepalive {
             size: pool.size,
@@ -196,7 +255,10 @@ fn lower(identity: &str, model: &model::Upstream) -> Result<Spec, Wrong> {
         };
     }
     // APISIX does not verify; here a certificate is verified unless that is switched off.
-    spec.tls = Tls { verify: model.tls.as_ref().and_then(|t| t.verify).unwrap_or(true), ..Tls::default() };
+    spec.tls = Tls {
+        verify: model.tls.as_ref().and_then(|t| t.verify).unwrap_or(true),
+        ..Tls::default()
+    };
     if let Some(checks) = &model.checks {
         spec.on_all_unhealthy = match checks.on_all_unhealthy {
             health::OnAllUnhealthy::UseAll => OnAllUnhealthy::UseAll,
@@ -213,7 +275,8 @@ fn pass_host(model: &model::Upstream) -> Result<PassHost, Wrong> {
         model::upstream::PassHost::Node => PassHost::Node,
         model::upstream::PassHost::Rewrite => {
             let host = model.upstream_host.as_deref().unwrap_or_default();
-            let value = HeaderValue::from_str(host).map_err(|e| ("/upstream_host", e.to_string()))?;
+            let value =
+                HeaderValue::from_str(host).map_err(|e| ("/upstream_host", e.to_string()))?;
             PassHost::Rewrite(value)
         }
     })

@@ -4,7 +4,7 @@ use super::{Fresh, State};
 use crate::{
     matcher::Mode,
     model::ResourceKey,
-    upstream::{Balancers, Environment, Upstream},
+    upstream::{Environment, Upstream},
 };
 use crossway_sdk::{
     build::{BuildError, Host},
@@ -22,10 +22,8 @@ use std::{
 pub struct Workshop {
     /// All plugins.
     pub registry: Registry,
-    /// All balancers.
-    pub balancers: Balancers,
-    /// Where upstreams live: runtime, names, TLS.
-    pub environment: Environment,
+    /// Where upstreams live: balancers, runtime, names, TLS.
+    pub environment: Arc<Environment>,
     /// How routes are matched.
     pub mode: Mode,
     /// The registry behind the metrics endpoint.
@@ -52,7 +50,8 @@ impl Live {
     /// The upstream of that identity, and the fingerprint of its document.
     pub(super) fn get(&self, key: &str) -> Option<(Arc<Upstream>, u64)> {
         let held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        held.get(key).and_then(|h| Some((h.upstream.upgrade()?, h.fingerprint)))
+        held.get(key)
+            .and_then(|h| Some((h.upstream.upgrade()?, h.fingerprint)))
     }
 
     /// Puts down an upstream that serves from now on.
@@ -88,15 +87,25 @@ pub(super) struct Offer<'a> {
 
 impl Host for Offer<'_> {
     fn upstream(&self, id: &str) -> Option<UpstreamHandle> {
-        self.state.upstreams.get(id).map(|u| UpstreamHandle::new(u.clone()))
+        self.state
+            .upstreams
+            .get(id)
+            .map(|u| UpstreamHandle::new(u.clone()))
     }
 
-    fn inline_upstream(&self, resource: &str, place: &str, document: &Value) -> Result<UpstreamHandle, BuildError> {
+    fn inline_upstream(
+        &self,
+        resource: &str,
+        place: &str,
+        document: &Value,
+    ) -> Result<UpstreamHandle, BuildError> {
         let built = self
             .state
             .inline_upstream(self.key, &format!("{resource}#{place}"), document)
             .map_err(|e| BuildError::new(e.path, e.message))?;
-        Ok(UpstreamHandle::new(built.settle(&mut self.fresh.borrow_mut())))
+        Ok(UpstreamHandle::new(
+            built.settle(&mut self.fresh.borrow_mut()),
+        ))
     }
 
     fn metrics(&self) -> &prometheus::Registry {

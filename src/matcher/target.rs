@@ -246,7 +246,10 @@ impl<'t> Rewrite<'t> {
             b"" => {}
             b"." => self.out.truncate(self.segment),
             b".." => {
-                let parents = self.out.get(..self.segment.saturating_sub(1)).unwrap_or_default();
+                let parents = self
+                    .out
+                    .get(..self.segment.saturating_sub(1))
+                    .unwrap_or_default();
                 let parent = parents.iter().rposition(|byte| *byte == b'/');
                 self.out.truncate(parent.ok_or(BadTarget::AboveRoot)? + 1);
             }

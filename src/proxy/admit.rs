@@ -42,7 +42,11 @@ pub(super) fn admit(
         }
     } else {
         let origin_form = match head.uri.scheme() {
-            Some(_) => head.uri.path_and_query().map_or("/", |pq| pq.as_str()).as_bytes(),
+            Some(_) => head
+                .uri
+                .path_and_query()
+                .map_or("/", |pq| pq.as_str())
+                .as_bytes(),
             None => written,
         };
         match target::normalise(origin_form, options.target) {
@@ -116,23 +120,35 @@ fn without_port(authority: &str) -> Option<&str> {
         let end = authority.find(']')?;
         let (name, rest) = authority.split_at_checked(end + 1)?;
         let inner = name.strip_prefix('[')?.strip_suffix(']')?;
-        let valid = inner.bytes().all(|b| b.is_ascii_hexdigit() || matches!(b, b':' | b'.'));
+        let valid = inner
+            .bytes()
+            .all(|b| b.is_ascii_hexdigit() || matches!(b, b':' | b'.'));
         return (valid && is_port(rest)).then_some(name);
     }
     let (name, port) = match authority.find(':') {
         Some(at) => authority.split_at_checked(at)?,
         None => (authority, ""),
     };
-    let valid = name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_'));
+    let valid = name
+        .bytes()
+        .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_'));
     (valid && is_port(port)).then_some(name)
 }
 
 fn is_port(text: &str) -> bool {
-    text.is_empty() || text.strip_prefix(':').is_some_and(|p| p.bytes().all(|b| b.is_ascii_digit()))
+    text.is_empty()
+        || text
+            .strip_prefix(':')
+            .is_some_and(|p| p.bytes().all(|b| b.is_ascii_digit()))
 }
 
 fn content_length(head: &RequestHeader) -> Option<u64> {
-    head.headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+    head.headers
+        .get(header::CONTENT_LENGTH)?
+        .to_str()
+        .ok()?
+        .parse()
+        .ok()
 }
 
 fn inet(address: Option<&PeerAddr>) -> Option<SocketAddr> {
@@ -154,7 +170,16 @@ mod tests {
         ] {
             assert_eq!(without_port(given), Some(name), "{given}");
         }
-        for given in ["a.test evil", "a.test/x", "u@a.test", "a.test:80x", "[::1", "[::1]x", "a,b", "a\tb"] {
+        for given in [
+            "a.test evil",
+            "a.test/x",
+            "u@a.test",
+            "a.test:80x",
+            "[::1",
+            "[::1]x",
+            "a,b",
+            "a\tb",
+        ] {
             assert_eq!(without_port(given), None, "{given}");
         }
     }

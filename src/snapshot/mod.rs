@@ -4,7 +4,7 @@ mod consumers;
 mod route;
 
 pub use consumers::{ConsumerEntry, Consumers};
-pub use route::{Route, Standing, Target, Timeouts};
+pub use route::{Route, Standing, Target};
 
 use crate::{chain::Chain, matcher::Matcher};
 use arc_swap::ArcSwap;
@@ -32,7 +32,9 @@ impl Configuration for Snapshot {
     }
 
     fn consumer(&self, username: &str) -> Option<Arc<Consumer>> {
-        self.consumers.get(username).map(|entry| entry.consumer.clone())
+        self.consumers
+            .get(username)
+            .map(|entry| entry.consumer.clone())
     }
 }
 

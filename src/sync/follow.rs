@@ -38,7 +38,8 @@ impl Authority {
                 Ok(contents) => contents,
                 Err(error) => {
                     tracing::error!(%error, "the store cannot be read; what serves, serves on");
-                    self.status.send_modify(|s| s.store_error = Some(error.to_string()));
+                    self.status
+                        .send_modify(|s| s.store_error = Some(error.to_string()));
                     tokio::time::sleep(RETRY).await;
                     continue;
                 }
@@ -84,13 +85,21 @@ impl Authority {
         let mut kept = HashSet::with_capacity(contents.entries.len());
         let mut changes = Vec::new();
         for entry in contents.entries {
-            let Some((key, content)) = change_of(store::Change::Put(entry)) else { continue };
+            let Some((key, content)) = change_of(store::Change::Put(entry)) else {
+                continue;
+            };
             kept.insert(key.clone());
             if state.document(&key) != content.as_ref() {
                 changes.push((key, content));
             }
         }
-        changes.extend(state.documents().map(|(k, _)| k).filter(|k| !kept.contains(k)).map(|k| (k.clone(), None)));
+        changes.extend(
+            state
+                .documents()
+                .map(|(k, _)| k)
+                .filter(|k| !kept.contains(k))
+                .map(|k| (k.clone(), None)),
+        );
         changes
     }
 
@@ -119,7 +128,9 @@ impl Authority {
             return;
         }
         let fresh = next.take_fresh();
-        let waits = fresh.iter().map(|fresh| fresh.upstream.resolve_first(RESOLVE));
+        let waits = fresh
+            .iter()
+            .map(|fresh| fresh.upstream.resolve_first(RESOLVE));
         futures::future::join_all(waits).await;
         let snapshot = Arc::new(next.snapshot());
         let workshop = next.workshop().clone();
@@ -146,7 +157,10 @@ impl Authority {
         });
         let refused = Refused {
             revision: revision.0,
-            at: SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs(),
+            at: SystemTime::now()
+                .duration_since(SystemTime::UNIX_EPOCH)
+                .unwrap_or_default()
+                .as_secs(),
             problems: problems.collect(),
             serving_older: whole || refusals.iter().all(|r| state.document(&r.key).is_some()),
         };

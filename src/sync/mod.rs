@@ -37,10 +37,20 @@ pub struct Authority {
 impl Authority {
     /// An authority over `store` that starts from an empty state. Nothing is read before [`Authority::follow`] runs.
     pub fn new(store: Arc<dyn Store>, state: State) -> Arc<Self> {
-        let policy = if store.writable() { Policy::EachForItself } else { Policy::AllOrNothing };
+        let policy = if store.writable() {
+            Policy::EachForItself
+        } else {
+            Policy::AllOrNothing
+        };
         let current = Arc::new(Current::new(Arc::new(state.snapshot())));
         let (status, _) = watch::channel(Status::default());
-        Arc::new(Self { store, policy, state: ArcSwap::from_pointee(state), current, status })
+        Arc::new(Self {
+            store,
+            policy,
+            state: ArcSwap::from_pointee(state),
+            current,
+            status,
+        })
     }
 
     /// What serves.
