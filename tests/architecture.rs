@@ -20,6 +20,8 @@ const FLOORS: &[(u8, &[&str])] = &[
     (3, &["compile", "proxy", "stream"]),
     (4, &["sync", "release"]),
     (5, &["admin", "kong", "console", "status", "cli"]),
+    // Puts the rooms together, for `main.rs` and for custom binaries.
+    (6, &["gateway"]),
 ];
 
 /// `(room, imports, because)`: neighbours that may know each other.

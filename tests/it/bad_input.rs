@@ -234,7 +234,6 @@ async fn garbage_on_every_port_is_survived() {
     let gateway = Gateway::start().await;
     for interface in [
         Interface::Http,
-        Interface::Https,
         Interface::Admin,
         Interface::Control,
         Interface::Metrics,
@@ -244,10 +243,6 @@ async fn garbage_on_every_port_is_survived() {
             b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\nXX",
             b"\r\n",
         ] {
-            if matches!(interface, Interface::Https) {
-                // TLS may not be configured; then nothing listens, which is safe as well.
-                continue;
-            }
             gateway.raw_to(interface, bytes).await;
         }
     }

@@ -2,7 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use crate::support::{Gateway, PATIENCE, Upstream, eventually};
+use crate::support::{Gateway, PATIENCE, Response, Upstream, eventually, eventually_matches};
+
+/// Where the control API tells which revision serves and why a change was refused.
+const STATE: &str = "/v1/status";
 
 fn resources(upstream: &Upstream, path: &str) -> String {
     format!(
@@ -43,20 +46,22 @@ async fn a_broken_file_changes_nothing_and_the_control_api_says_why() {
         .with_file(&resources(&upstream, "/one"))
         .start()
         .await;
-    for broken in [
-        "routes:\n  - id: r1\n    uri: [\n#END\n".to_owned(),
-        resources(&upstream, "/one").replace("upstream:", "upstreem:"),
-        resources(&upstream, "/one").replace(
-            "    uri: /one\n",
-            "    uri: /one\n    service_id: missing-service\n",
+    let good = resources(&upstream, "/one");
+    for (broken, word) in [
+        (
+            "routes:\n  - id: r1\n    uri: [\n#END\n".to_owned(),
+            "resources.yaml",
+        ),
+        (good.replace("upstream:", "upstreem:"), "upstreem"),
+        (
+            good.replace("uri: /one\n", "uri: /one\n    service_id: gone\n"),
+            "gone",
         ),
     ] {
         gateway.write_file(&broken);
-        eventually("the problem is shown", PATIENCE, async || {
-            gateway.control("/status").await.text().contains("error")
-                || gateway.control("/v1/status").await.text().contains("error")
-        })
-        .await;
+        let shows = |answer: &Response| answer.status == 200 && answer.text().contains(word);
+        let ask = async || gateway.control(STATE).await;
+        eventually_matches("the problem is shown", PATIENCE, ask, shows).await;
         gateway.get("/one").await.expect_status(200);
         gateway.control("/status/ready").await.expect_status(200);
     }
@@ -127,7 +132,9 @@ async fn check_and_explain_answer_without_a_running_gateway() {
 
     let file = gateway.folder().join("other.yaml");
     std::fs::write(&file, good.replace("uri: /one", "uri: 5")).unwrap();
-    let refused = gateway.command(&["check", file.to_str().unwrap()]).await;
+    let refused = gateway
+        .command(&["check", "--resources", file.to_str().unwrap()])
+        .await;
     assert!(!refused.status.success());
     let text = String::from_utf8_lossy(&[refused.stdout, refused.stderr].concat()).into_owned();
     assert!(

@@ -20,7 +20,6 @@ const PORT_ATTEMPTS: usize = 5;
 #[derive(Clone, Copy, Debug)]
 pub enum Interface {
     Http,
-    Https,
     Admin,
     Control,
     Metrics,
@@ -123,7 +122,6 @@ impl Gateway {
     pub fn addr(&self, interface: Interface) -> SocketAddr {
         match interface {
             Interface::Http => self.ports.http.addr(),
-            Interface::Https => self.ports.https.addr(),
             Interface::Admin => self.ports.admin.addr(),
             Interface::Control => self.ports.control.addr(),
             Interface::Metrics => self.ports.metrics.addr(),

@@ -24,7 +24,6 @@ pub use ports::Port;
 pub use received::Received;
 pub use tls::Identity;
 pub use upstream::{Answer, Reply, Upstream};
-#[allow(unused_imports, reason = "named by tests that come later")]
 pub use wait::{eventually, eventually_matches, wait_until};
 
 use std::time::Duration;

@@ -18,7 +18,6 @@ pub enum Store {
 /// The ports of one gateway, kept over restarts.
 pub struct Ports {
     pub http: Port,
-    pub https: Port,
     pub admin: Port,
     pub control: Port,
     pub metrics: Port,
@@ -28,7 +27,6 @@ impl Ports {
     pub fn reserve() -> Self {
         Self {
             http: Port::reserve(),
-            https: Port::reserve(),
             admin: Port::reserve(),
             control: Port::reserve(),
             metrics: Port::reserve(),
@@ -39,7 +37,6 @@ impl Ports {
     pub fn environment(&self) -> Vec<(String, String)> {
         [
             ("CROSSWAY_LISTEN_HTTP", &self.http),
-            ("CROSSWAY_LISTEN_HTTPS", &self.https),
             ("CROSSWAY_ADMIN_LISTEN", &self.admin),
             ("CROSSWAY_CONTROL_LISTEN", &self.control),
             ("CROSSWAY_METRICS_LISTEN", &self.metrics),
@@ -61,11 +58,11 @@ pub fn environment(folder: &Path) -> Vec<(String, String)> {
 /// Writes the settings file (and the first declarative file) and returns its path.
 pub fn write(folder: &Path, store: &Store, extra: &str) -> PathBuf {
     let store = match store {
-        Store::Embedded => "store: embedded\n".to_owned(),
+        Store::Embedded => "store:\n  kind: embedded\n".to_owned(),
         Store::File(resources) => {
             let path = resources_path(folder);
             std::fs::write(&path, resources).expect("write the resources file");
-            format!("store:\n  file: {}\n", path.display())
+            format!("store:\n  kind: file\n  file: {}\n", path.display())
         }
     };
     let path = folder.join("crossway.yaml");

@@ -13,7 +13,6 @@ pub(crate) const ADMIN_KEY: &str = "the-admin-key-of-the-benchmark";
 /// Where one gateway listens.
 pub(crate) struct Addresses {
     pub(crate) http: SocketAddr,
-    pub(crate) https: SocketAddr,
     pub(crate) admin: SocketAddr,
     pub(crate) control: SocketAddr,
     pub(crate) metrics: SocketAddr,
@@ -24,7 +23,6 @@ impl Addresses {
     pub(crate) fn choose(http: SocketAddr) -> Result<Self, Failure> {
         Ok(Self {
             http,
-            https: free_port()?,
             admin: free_port()?,
             control: free_port()?,
             metrics: free_port()?,
@@ -41,18 +39,19 @@ pub(crate) fn gateway(
     addresses: &Addresses,
 ) -> Result<(), Failure> {
     let store = match resources {
-        Some(file) => format!("store:\n  file: {}\n", file.display()),
-        None => "store: embedded\n".to_owned(),
+        Some(file) => format!("store:\n  kind: file\n  file: {}\n", file.display()),
+        None => "store:\n  kind: embedded\n".to_owned(),
     };
     std::fs::create_dir_all(folder).during("make a folder for the gateway")?;
     let settings = folder.join("crossway.yaml");
-    std::fs::write(&settings, store).during("write the gateway's settings")?;
+    // As the peers: one worker, no access log.
+    let text = format!("{store}threads: 1\naccess_log:\n  enabled: false\n");
+    std::fs::write(&settings, text).during("write the gateway's settings")?;
     command
         .arg("run")
         .arg("-c")
         .arg(settings)
         .env("CROSSWAY_LISTEN_HTTP", addresses.http.to_string())
-        .env("CROSSWAY_LISTEN_HTTPS", addresses.https.to_string())
         .env("CROSSWAY_ADMIN_LISTEN", addresses.admin.to_string())
         .env("CROSSWAY_CONTROL_LISTEN", addresses.control.to_string())
         .env("CROSSWAY_METRICS_LISTEN", addresses.metrics.to_string())
