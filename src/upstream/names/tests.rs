@@ -21,7 +21,10 @@ struct Zone {
 impl Zone {
     fn set(&self, name: &str, addresses: &[&str]) {
         let addresses = addresses.iter().map(|a| a.parse().unwrap()).collect();
-        self.addresses.lock().unwrap().insert(name.to_owned(), addresses);
+        self.addresses
+            .lock()
+            .unwrap()
+            .insert(name.to_owned(), addresses);
     }
 
     fn remove(&self, name: &str) {
@@ -36,12 +39,20 @@ impl Zone {
 #[async_trait]
 impl Resolve for Zone {
     async fn resolve(&self, name: &str) -> Result<Answer, ResolveError> {
-        *self.asked.lock().unwrap().entry(name.to_owned()).or_default() += 1;
+        *self
+            .asked
+            .lock()
+            .unwrap()
+            .entry(name.to_owned())
+            .or_default() += 1;
         if name == "never.test" {
             std::future::pending::<()>().await;
         }
         match self.addresses.lock().unwrap().get(name) {
-            Some(addresses) => Ok(Answer { addresses: addresses.clone(), ttl: Duration::ZERO }),
+            Some(addresses) => Ok(Answer {
+                addresses: addresses.clone(),
+                ttl: Duration::ZERO,
+            }),
             None => Err(ResolveError::new("no such name")),
         }
     }
@@ -51,18 +62,27 @@ fn zone() -> (Arc<Zone>, Arc<Environment>) {
     let zone = Arc::new(Zone::default());
     let mut environment = Environment::new(Handle::current(), zone.clone(), None);
     let short = Duration::from_millis(2);
-    let lifetimes = Lifetimes { min: short, max: short, max_retry: short };
+    let lifetimes = Lifetimes {
+        min: short,
+        max: short,
+        max_retry: short,
+    };
     environment.names = Names::new(zone.clone(), lifetimes);
     (zone, Arc::new(environment))
 }
 
 fn upstream(names: &[&str], environment: &Arc<Environment>) -> Arc<Upstream> {
-    let nodes = names.iter().map(|name| NodeSpec::new(*name, 80, 1)).collect();
+    let nodes = names
+        .iter()
+        .map(|name| NodeSpec::new(*name, 80, 1))
+        .collect();
     Upstream::build(Spec::new("upstreams/1", nodes), None, environment).unwrap()
 }
 
 fn picked(upstream: &Upstream) -> Result<String, PickError> {
-    upstream.pick(0, &Tried::default()).map(|picked| picked.address().ip().to_string())
+    upstream
+        .pick(0, &Tried::default())
+        .map(|picked| picked.address().ip().to_string())
 }
 
 async fn until(what: &str, condition: impl Fn() -> bool) {
@@ -83,7 +103,10 @@ async fn names_are_resolved_before_and_while_they_serve() {
     upstream.resolve_first(Duration::from_secs(10)).await;
     assert_eq!(picked(&upstream).unwrap(), "10.0.0.1");
     zone.set("a.test", &["10.0.0.2"]);
-    until("the new address", || picked(&upstream).unwrap() == "10.0.0.2").await;
+    until("the new address", || {
+        picked(&upstream).unwrap() == "10.0.0.2"
+    })
+    .await;
     let node = &upstream.nodes()[0];
     let address = node.address().unwrap();
     assert_eq!(node.peer(address, None)._address.to_string(), "10.0.0.2:80");
@@ -123,14 +146,18 @@ async fn waiting_for_names_has_an_end_and_a_late_name_serves_when_it_comes() {
     let (zone, environment) = zone();
     let late = upstream(&["late.test", "never.test"], &environment);
     let limit = Duration::from_millis(30);
-    tokio::time::timeout(Duration::from_secs(10), late.resolve_first(limit)).await.unwrap();
+    tokio::time::timeout(Duration::from_secs(10), late.resolve_first(limit))
+        .await
+        .unwrap();
     assert!(matches!(picked(&late), Err(PickError::Unresolved(_))));
     zone.set("late.test", &["10.0.0.9"]);
     until("the name", || picked(&late).is_ok()).await;
     // A name that fails is answered too: nobody waits for it to the end.
     let gone = upstream(&["gone.test"], &environment);
     let wait = gone.resolve_first(Duration::from_secs(600));
-    tokio::time::timeout(Duration::from_secs(10), wait).await.unwrap();
+    tokio::time::timeout(Duration::from_secs(10), wait)
+        .await
+        .unwrap();
 }
 
 #[tokio::test]
