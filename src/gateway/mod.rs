@@ -13,7 +13,7 @@ use crate::{
 };
 use clap::Parser;
 use crossway_sdk::{
-    balance::BalanceFactory,
+    balance::{Balance, BalanceNode},
     definition::{Definition, Doubled, Registry},
 };
 use std::{io::Write, process::ExitCode};
@@ -63,7 +63,11 @@ impl Gateway {
 
     /// Adds a balancer, which upstreams name in `type`.
     #[must_use]
-    pub fn balancer(mut self, name: &'static str, factory: BalanceFactory) -> Self {
+    pub fn balancer(
+        mut self,
+        name: &'static str,
+        factory: impl Fn(&[BalanceNode]) -> Box<dyn Balance> + Send + Sync + 'static,
+    ) -> Self {
         self.balancers = self.balancers.with(name, factory);
         self
     }
