@@ -78,7 +78,12 @@ pub struct NodeSpec {
 impl NodeSpec {
     /// A node of priority 0.
     pub fn new(host: impl Into<Arc<str>>, port: u16, weight: u32) -> Self {
-        Self { host: host.into(), port, weight, priority: 0 }
+        Self {
+            host: host.into(),
+            port,
+            weight,
+            priority: 0,
+        }
     }
 }
 
@@ -139,7 +144,11 @@ pub struct Timeouts {
 impl Default for Timeouts {
     fn default() -> Self {
         let minute = Duration::from_secs(60);
-        Self { connect: minute, send: minute, read: minute }
+        Self {
+            connect: minute,
+            send: minute,
+            read: minute,
+        }
     }
 }
 
@@ -170,7 +179,11 @@ pub struct Keepalive {
 
 impl Default for Keepalive {
     fn default() -> Self {
-        Self { size: 320, idle_timeout: Duration::from_secs(60), requests: 1000 }
+        Self {
+            size: 320,
+            idle_timeout: Duration::from_secs(60),
+            requests: 1000,
+        }
     }
 }
 
