@@ -116,6 +116,14 @@ impl Node {
         }
     }
 
+    /// Where to probe it: [`Node::address`] with turns of its own.
+    pub(super) fn address_to_probe(&self) -> Option<SocketAddr> {
+        match &self.address {
+            Address::Fixed(address) => Some(*address),
+            Address::Named(name) => Some(SocketAddr::new(name.next_to_probe()?, self.config.port)),
+        }
+    }
+
     pub(super) fn has_address(&self) -> bool {
         match &self.address {
             Address::Fixed(_) => true,
