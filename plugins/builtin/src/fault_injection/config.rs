@@ -9,7 +9,7 @@ use serde_json::Value;
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(extend("minProperties" = 1))]
-pub(crate) struct Config {
+pub struct Config {
     /// Answers in place of the upstream.
     pub(crate) abort: Option<Abort>,
     /// Lets the request wait; before it is answered, when both are hit.

@@ -9,7 +9,7 @@ use serde::Deserialize;
 /// Either `conn`, `burst` and `key`, or `rules`.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Config {
+pub struct Config {
     /// Requests at once that pass without a delay: an integer, or a text with a variable.
     #[schemars(extend("minimum" = 1))]
     pub(crate) conn: Option<AmountConfig>,
@@ -46,13 +46,16 @@ pub(crate) struct Config {
     /// For Redis: seconds after which a counter that nobody touches is dropped.
     #[serde(default = "key_ttl")]
     #[schemars(range(min = 1))]
+    #[expect(dead_code, reason = "read when counters can live in Redis")]
     pub(crate) key_ttl: u64,
     /// For Redis: what the keys begin with.
     #[serde(default = "redis_prefix")]
     #[schemars(regex(pattern = "^[0-9a-zA-Z|_]+$"))]
+    #[expect(dead_code, reason = "read when counters can live in Redis")]
     pub(crate) redis_prefix: String,
     /// How Redis is reached.
     #[serde(flatten)]
+    #[expect(dead_code, reason = "read when counters can live in Redis")]
     pub(crate) redis: Redis,
 }
 

@@ -68,15 +68,14 @@ async fn an_abort_while_waiting_counts_out() {
         plugin(json!({"conn": 1, "burst": 1, "default_conn_delay": 3600, "key": "remote_addr"}));
     let _first = entered(&plugin).await;
     let mut waiting = get().await;
-    let step = plugin.access(&mut waiting.exchange());
+    let mut exchange = waiting.exchange();
+    let step = plugin.access(&mut exchange);
     assert!(matches!(step, Step::Wait(_)));
     drop(step);
     assert_eq!(reply(get().await.access(&plugin).await).status, 503);
     drop(waiting);
-    assert!(matches!(
-        plugin.access(&mut get().await.exchange()),
-        Step::Wait(_)
-    ));
+    let mut next = get().await;
+    assert!(matches!(plugin.access(&mut next.exchange()), Step::Wait(_)));
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use serde::Deserialize;
 /// Either `count` and `time_window`, or `rules`.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Config {
+pub struct Config {
     /// Requests that pass in a window: an integer, or a text with a variable such as `$http_x_quota`.
     #[schemars(extend("minimum" = 1))]
     pub(crate) count: Option<AmountConfig>,
@@ -51,9 +51,11 @@ pub(crate) struct Config {
     pub(crate) group: Option<String>,
     /// For Redis: seconds between synchronisations, at least 0.1; -1 asks for every request.
     #[serde(default = "every_request")]
+    #[expect(dead_code, reason = "read when counters can live in Redis")]
     pub(crate) sync_interval: f64,
     /// How Redis is reached.
     #[serde(flatten)]
+    #[expect(dead_code, reason = "read when counters can live in Redis")]
     pub(crate) redis: Redis,
 }
 

@@ -7,7 +7,7 @@ use serde::Deserialize;
 /// Lets requests pass at a steady rate.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Config {
+pub struct Config {
     /// Requests per second that pass without a delay.
     #[schemars(extend("exclusiveMinimum" = 0))]
     pub(crate) rate: f64,

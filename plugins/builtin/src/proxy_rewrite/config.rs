@@ -8,7 +8,7 @@ use serde::Deserialize;
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(extend("minProperties" = 1))]
-pub(crate) struct Config {
+pub struct Config {
     /// New path, with `$variables`; wins over `regex_uri`. The client's query string is appended.
     #[schemars(length(min = 1, max = 4096), regex(pattern = "^/.*"))]
     pub(crate) uri: Option<String>,

@@ -6,7 +6,7 @@ use serde::Deserialize;
 /// Sends the client elsewhere. Exactly one of `uri`, `regex_uri` and `http_to_https`.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Config {
+pub struct Config {
     /// Where to: a URI with `$variables`.
     #[schemars(length(min = 2))]
     pub(crate) uri: Option<String>,

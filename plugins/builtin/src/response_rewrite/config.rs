@@ -8,7 +8,7 @@ use serde_json::Value;
 /// Changes the response that the client gets, whoever made it.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Config {
+pub struct Config {
     /// New status.
     #[schemars(range(min = 200, max = 598))]
     pub(crate) status_code: Option<u16>,

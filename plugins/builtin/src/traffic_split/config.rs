@@ -7,7 +7,7 @@ use serde_json::Value;
 /// Sends parts of the traffic to other upstreams.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Config {
+pub struct Config {
     /// The first rule that a request matches decides; without one the route's upstream serves.
     #[serde(default)]
     pub(crate) rules: Vec<Rule>,
