@@ -81,7 +81,7 @@ impl House {
             .enable_all()
             .build()
             .unwrap();
-        let resolver = crate::upstream::names::system(&[]).unwrap();
+        let resolver = Arc::new(crate::upstream::names::SystemResolver::from_system().unwrap());
         let environment = Environment::new(runtime.handle().clone(), resolver, None);
         let registry = Registry::default()
             .plugin(Definition::of::<Stamp>())

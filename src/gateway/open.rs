@@ -6,7 +6,7 @@ use crate::{
     matcher::Mode,
     settings::{RouterMode, Settings, StoreKind},
     store::{Embedded, FileStore, HistoryLimit, Memory, Store, embedded::EmbeddedOptions},
-    upstream::{Environment, names},
+    upstream::{Environment, names::SystemResolver},
 };
 use std::{
     fs::DirBuilder,
@@ -34,7 +34,11 @@ pub(super) fn workshop(
         }
     }
     let servers: Vec<_> = settings.upstream.dns.servers.iter().collect();
-    let resolver = names::system(&servers).map_err(Failure::new)?;
+    let resolver = match servers.as_slice() {
+        [] => SystemResolver::from_system(),
+        servers => SystemResolver::with_servers(servers),
+    };
+    let resolver = Arc::new(resolver.map_err(Failure::new)?);
     let mut environment = Environment::new(runtime, resolver, None);
     environment.balancers = parts.balancers;
     environment.checks_enabled = checks_enabled;

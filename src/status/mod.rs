@@ -3,6 +3,8 @@
 
 mod documents;
 pub mod explain;
+#[cfg(test)]
+mod fixture;
 mod health;
 mod metrics;
 mod question;

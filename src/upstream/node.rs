@@ -62,15 +62,7 @@ impl Node {
             false => HeaderValue::try_from(format!("{shown}:{}", config.port)),
         };
         let host_header = host_header.map_err(|_| bad())?;
-        Ok(Self {
-            spec,
-            config,
-            address,
-            host_header,
-            load,
-            state,
-            peer: OnceLock::new(),
-        })
+        Ok(Self { spec, config, address, host_header, load, state, peer: OnceLock::new() })
     }
 
     /// Name or address as configured.
@@ -173,18 +165,10 @@ impl Node {
             return;
         };
         if passive.healthy_statuses.contains(status) {
-            self.observe(
-                Observation::Success,
-                passive.successes,
-                &format_args!("status {status}"),
-            );
+            self.observe(Observation::Success, passive.successes, &format_args!("status {status}"));
         } else if passive.unhealthy_statuses.contains(status) {
             let limit = passive.http_failures;
-            self.observe(
-                Observation::HttpFailure,
-                limit,
-                &format_args!("status {status}"),
-            );
+            self.observe(Observation::HttpFailure, limit, &format_args!("status {status}"));
         }
     }
 
@@ -205,9 +189,7 @@ impl Node {
     }
 
     pub(super) fn observe(&self, what: Observation, limit: u8, why: &dyn fmt::Display) {
-        let Some(change) = self.state.observe(what, limit) else {
-            return;
-        };
+        let Some(change) = self.state.observe(what, limit) else { return };
         let NodeSpec { host, port, .. } = &self.config;
         let (upstream, from, to) = (&self.spec.key, change.from, change.to);
         // A node that goes in or out of use is news; the states between are detail.

@@ -34,11 +34,7 @@ pub struct Lifetimes {
 impl Default for Lifetimes {
     fn default() -> Self {
         let seconds = Duration::from_secs;
-        Self {
-            min: seconds(1),
-            max: seconds(300),
-            max_retry: seconds(30),
-        }
+        Self { min: seconds(1), max: seconds(300), max_retry: seconds(30) }
     }
 }
 
@@ -52,11 +48,7 @@ pub struct Names {
 impl Names {
     /// None yet.
     pub fn new(resolver: Arc<dyn Resolve>, lifetimes: Lifetimes) -> Arc<Self> {
-        Arc::new(Self {
-            resolver,
-            lifetimes,
-            live: Mutex::default(),
-        })
+        Arc::new(Self { resolver, lifetimes, live: Mutex::default() })
     }
 
     /// The one watch of this name; it may have addresses already. Resolves nothing until it is started.
@@ -118,11 +110,7 @@ impl Name {
 
     /// All addresses of the last good answer.
     pub fn all(&self) -> Vec<IpAddr> {
-        self.addresses
-            .load()
-            .as_deref()
-            .map(|addresses| addresses.to_vec())
-            .unwrap_or_default()
+        self.addresses.load().as_deref().map(|addresses| addresses.to_vec()).unwrap_or_default()
     }
 
     /// Begins to resolve, and goes on until the name is dropped. Does nothing when it has begun.
@@ -171,10 +159,7 @@ impl Drop for Name {
         }
         let mut live = self.names.live.lock();
         // Another may have been made since the last holder left.
-        if live
-            .get(&self.name)
-            .is_some_and(|held| held.strong_count() == 0)
-        {
+        if live.get(&self.name).is_some_and(|held| held.strong_count() == 0) {
             live.remove(&self.name);
         }
     }
@@ -186,11 +171,7 @@ fn same_set(one: &[IpAddr], other: &[IpAddr]) -> bool {
 }
 
 async fn keep_resolving(watch: Weak<Name>, names: Arc<Names>, name: Arc<str>) {
-    let Lifetimes {
-        min,
-        max,
-        max_retry,
-    } = names.lifetimes;
+    let Lifetimes { min, max, max_retry } = names.lifetimes;
     let mut retry = None;
     loop {
         let answer = names.resolver.resolve(&name).await;

@@ -80,9 +80,7 @@ impl Resolve for SystemResolver {
         let found = self.0.lookup_ip(name).await.map_err(error)?;
         Ok(Answer {
             addresses: found.iter().collect(),
-            ttl: found
-                .valid_until()
-                .saturating_duration_since(Instant::now()),
+            ttl: found.valid_until().saturating_duration_since(Instant::now()),
         })
     }
 }
