@@ -2,8 +2,8 @@
 
 use super::super::fixture;
 use super::*;
-use crossway_sdk::prelude::HeaderValue;
-use http::Method;
+
+use http::{HeaderValue, Method};
 use serde_json::{Value, json};
 
 fn node() -> Value {
