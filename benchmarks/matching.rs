@@ -36,9 +36,7 @@ impl Shape {
         Spec {
             key: format!("{number:020}").into(),
             hosts: vec![HostPattern::parse(&self.host(number)).expect("a host")],
-            paths: vec![
-                PathPattern::parse(&format!("/v1/things-{number}/*"), MODE).expect("a path"),
-            ],
+            paths: vec![PathPattern::new(format!("/v1/things-{number}/*"), MODE)],
             methods: MethodSet::new(["GET", "POST"]).expect("methods"),
             remote: None,
             vars: None,

@@ -53,10 +53,10 @@ fn spec(key: usize, route: &Route, mode: Mode) -> Option<Spec<usize>> {
         .iter()
         .map(|host| HostPattern::parse(host))
         .collect();
-    let paths: Result<Vec<_>, _> = route
+    let paths = route
         .paths
         .iter()
-        .map(|path| PathPattern::parse(path, mode))
+        .map(|path| PathPattern::new(path.as_str(), mode))
         .collect();
     let listed = METHODS
         .iter()
@@ -84,7 +84,7 @@ fn spec(key: usize, route: &Route, mode: Mode) -> Option<Spec<usize>> {
     Some(Spec {
         key: format!("{key}").into(),
         hosts: hosts.ok()?,
-        paths: paths.ok()?,
+        paths,
         methods: MethodSet::new(listed).ok()?,
         remote,
         vars,

@@ -27,7 +27,9 @@ pub(super) struct Stop {
 
 impl Stop {
     /// Listens for SIGTERM and SIGINT. `draining` turns true before the listeners close; the receiver hears of it.
-    pub(super) fn new(draining: Arc<AtomicBool>) -> std::io::Result<(Self, tokio::sync::watch::Receiver<bool>)> {
+    pub(super) fn new(
+        draining: Arc<AtomicBool>,
+    ) -> std::io::Result<(Self, tokio::sync::watch::Receiver<bool>)> {
         let (begun, heard) = tokio::sync::watch::channel(false);
         let stop = Self {
             terminate: tokio::sync::Mutex::new(signal(SignalKind::terminate())?),
@@ -42,7 +44,8 @@ impl Stop {
 #[async_trait]
 impl ShutdownSignalWatch for Stop {
     async fn recv(&self) -> ShutdownSignal {
-        let (mut terminate, mut interrupt) = (self.terminate.lock().await, self.interrupt.lock().await);
+        let (mut terminate, mut interrupt) =
+            (self.terminate.lock().await, self.interrupt.lock().await);
         let signal = tokio::select! {
             _ = terminate.recv() => ShutdownSignal::GracefulTerminate,
             _ = interrupt.recv() => ShutdownSignal::FastShutdown,

@@ -8,12 +8,7 @@ use crate::{
     store::{Embedded, FileStore, HistoryLimit, Memory, Store, embedded::EmbeddedOptions},
     upstream::{Environment, names::SystemResolver},
 };
-use std::{
-    fs::DirBuilder,
-    os::unix::fs::DirBuilderExt,
-    path::Path,
-    sync::Arc,
-};
+use std::{fs::DirBuilder, os::unix::fs::DirBuilderExt, path::Path, sync::Arc};
 use tokio::runtime::Handle;
 
 /// Documents of the only gateway group live below this prefix, as in APISIX.
@@ -30,7 +25,10 @@ pub(super) fn workshop(
     if let Some(enabled) = &settings.plugins {
         let unknown = parts.registry.retain(enabled);
         if !unknown.is_empty() {
-            return Err(Failure(format!("settings: plugins: unknown plugin [{}]", unknown.join(", "))));
+            return Err(Failure(format!(
+                "settings: plugins: unknown plugin [{}]",
+                unknown.join(", ")
+            )));
         }
     }
     let servers: Vec<_> = settings.upstream.dns.servers.iter().collect();
@@ -66,18 +64,24 @@ pub(super) async fn store(settings: &Settings) -> Result<Arc<dyn Store>, Failure
     Ok(match settings.store.kind() {
         StoreKind::Memory => Arc::new(Memory::new(HistoryLimit::default()).group(PREFIX)),
         StoreKind::File => {
-            let path = settings
-                .store
-                .file
-                .as_deref()
-                .ok_or_else(|| Failure("settings: store.kind is file, but store.file names none".to_owned()))?;
+            let path = settings.store.file.as_deref().ok_or_else(|| {
+                Failure("settings: store.kind is file, but store.file names none".to_owned())
+            })?;
             Arc::new(FileStore::open(path).await.map_err(Failure::new)?)
         }
         StoreKind::Embedded => {
             data_dir(&settings.data_dir)?;
             let directory = settings.data_dir.clone();
-            let opened = tokio::task::spawn_blocking(move || Embedded::open(&directory, EmbeddedOptions::default()));
-            Arc::new(opened.await.map_err(Failure::new)?.map_err(Failure::new)?.group(PREFIX))
+            let opened = tokio::task::spawn_blocking(move || {
+                Embedded::open(&directory, EmbeddedOptions::default())
+            });
+            Arc::new(
+                opened
+                    .await
+                    .map_err(Failure::new)?
+                    .map_err(Failure::new)?
+                    .group(PREFIX),
+            )
         }
     })
 }
@@ -85,7 +89,12 @@ pub(super) async fn store(settings: &Settings) -> Result<Arc<dyn Store>, Failure
 /// Makes the data directory, for nobody else's eyes.
 pub(super) fn data_dir(path: &Path) -> Result<(), Failure> {
     let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
-    made.map_err(|e| Failure(format!("data directory {}: {e} (setting data_dir, CROSSWAY_DATA_DIR)", path.display())))
+    made.map_err(|e| {
+        Failure(format!(
+            "data directory {}: {e} (setting data_dir, CROSSWAY_DATA_DIR)",
+            path.display()
+        ))
+    })
 }
 
 /// A state without documents.

@@ -33,7 +33,14 @@ pub(super) fn of_pingora(settings: &Settings) -> ServerConf {
     ServerConf {
         threads,
         upstream_keepalive_pool_size: settings.upstream.keepalive_pool_size,
-        grace_period_seconds: Some(settings.shutdown.drain_timeout.0.as_secs().saturating_add(5)),
+        grace_period_seconds: Some(
+            settings
+                .shutdown
+                .drain_timeout
+                .0
+                .as_secs()
+                .saturating_add(5),
+        ),
         graceful_shutdown_timeout_seconds: Some(1),
         // Each request bounds its own tries by its upstream's `retries`.
         max_retries: usize::MAX,

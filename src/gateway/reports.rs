@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 pub(super) struct Reports {
     pub(super) traffic: Arc<Traffic>,
-    pub(super) access_log: Option<AccessLog>,
+    pub(super) access_log: Option<Arc<AccessLog>>,
 }
 
 impl proxy::Reports for Reports {

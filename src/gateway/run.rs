@@ -8,11 +8,13 @@ use super::{
     say,
 };
 use crate::{
-    admin, cli,
-    observe::{self, AccessLog, Metrics, metrics::{Family, Kind}},
+    cli,
+    observe::{
+        self, AccessLog, Metrics,
+        metrics::{Family, Kind},
+    },
     proxy::Proxy,
-    settings::{Settings, admin_key::{self, KeyOrigin}, environment},
-    status,
+    settings::{KeyOrigin, Settings, admin_keys, environment},
     sync::Authority,
 };
 use pingora_core::{
@@ -33,7 +35,8 @@ const CONTROL_THREADS: usize = 2;
 
 /// Serves until told to stop.
 pub(super) fn run(parts: Parts, file: cli::SettingsFile) -> Result<(), Failure> {
-    let settings = Settings::load(file.config.as_deref(), environment::process()).map_err(Failure::new)?;
+    let settings =
+        Settings::load(file.config.as_deref(), environment()).map_err(Failure::new)?;
     observe::log::install(&settings.log).map_err(Failure::new)?;
     let control = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(CONTROL_THREADS)
@@ -42,7 +45,13 @@ pub(super) fn run(parts: Parts, file: cli::SettingsFile) -> Result<(), Failure> 
         .build()
         .map_err(Failure::new)?;
     let metrics = Arc::new(Metrics::new(&settings.metrics.prefix).map_err(Failure::new)?);
-    let workshop = open::workshop(parts, &settings, metrics.registry().clone(), control.handle().clone(), true)?;
+    let workshop = open::workshop(
+        parts,
+        &settings,
+        metrics.registry().clone(),
+        control.handle().clone(),
+        true,
+    )?;
     let authority = control.block_on(async {
         let store = open::store(&settings).await?;
         let authority = Authority::new(store, open::state(workshop));
@@ -51,10 +60,13 @@ pub(super) fn run(parts: Parts, file: cli::SettingsFile) -> Result<(), Failure> 
         Ok::<_, Failure>(authority)
     })?;
     let draining = Arc::new(AtomicBool::new(false));
+    control.spawn(count_changes(authority.clone(), metrics.clone()));
     let access_log = access_log(&settings, &metrics)?;
     export(&metrics, &authority).map_err(Failure::new)?;
     serve_control(&control, &settings, &authority, &metrics, &draining)?;
-    serve_traffic(control, &settings, &authority, &metrics, access_log, draining)
+    serve_traffic(
+        control, &settings, &authority, &metrics, access_log, draining,
+    )
 }
 
 /// Waits until a configuration serves. A file that is refused at the very start ends the process: there is no last good one.
@@ -67,15 +79,22 @@ async fn first_configuration(authority: &Authority) -> Result<(), Failure> {
     };
     match (&status.refused, status.ready) {
         (Some(refused), false) => {
-            let problems = refused.problems.iter().map(|p| format!("\n  {}: {}", p.key, p.error));
-            Err(Failure(format!("the configuration was refused:{}", problems.collect::<String>())))
+            let problems = refused
+                .problems
+                .iter()
+                .map(|p| format!("\n  {}: {}", p.key, p.error));
+            Err(Failure(format!(
+                "the configuration was refused:{}",
+                problems.collect::<String>()
+            )))
         }
         _ => Ok(()),
     }
 }
 
-fn access_log(settings: &Settings, metrics: &Arc<Metrics>) -> Result<Option<AccessLog>, Failure> {
-    AccessLog::open(&settings.access_log, metrics.access_log_dropped.clone()).map_err(Failure::new)
+fn access_log(settings: &Settings, metrics: &Arc<Metrics>) -> Result<Option<Arc<AccessLog>>, Failure> {
+    let log = AccessLog::open(&settings.access_log, metrics.access_log_dropped.clone());
+    Ok(log.map_err(Failure::new)?.map(Arc::new))
 }
 
 /// Figures that are asked for when somebody scrapes.
@@ -88,9 +107,14 @@ fn export(metrics: &Metrics, authority: &Arc<Authority>) -> Result<(), prometheu
     };
     let of_nodes = authority.clone();
     metrics.export(nodes, move |samples| {
-        for report in of_nodes.state().upstreams().iter().filter_map(|u| u.report()) {
+        for report in of_nodes
+            .state()
+            .upstreams()
+            .iter()
+            .filter_map(|u| u.report())
+        {
             for node in &report.nodes {
-                let healthy = if node.status.is_usable() { 1.0 } else { 0.0 };
+                let healthy = if matches!(node.status, "healthy" | "mostly_healthy") { 1.0 } else { 0.0 };
                 samples.push(&[&report.name, &node.ip, &node.port.to_string()], healthy);
             }
         }
@@ -102,13 +126,33 @@ fn export(metrics: &Metrics, authority: &Arc<Authority>) -> Result<(), prometheu
         labels: &["key"],
     };
     let of_store = authority.status();
-    let reachable = metrics.clone_configuration();
     metrics.export(revision, move |samples| {
         let status = of_store.borrow();
-        reachable.set_store_reachable(status.store_error.is_none());
         samples.push(&["x_etcd_index"], status.seen as f64);
         samples.push(&["max_modify_index"], status.serving as f64);
     })
+}
+
+/// Keeps the gauges of the configuration in step with it.
+async fn count_changes(authority: Arc<Authority>, metrics: Arc<Metrics>) {
+    let mut status = authority.status();
+    let (mut serving, mut refused) = (None, 0);
+    loop {
+        {
+            let now = status.borrow_and_update();
+            let gauges = &metrics.configuration;
+            gauges.set_store_reachable(now.store_error.is_none());
+            gauges.revision.set(i64::try_from(now.serving).unwrap_or(i64::MAX));
+            if now.ready && serving.replace(now.serving) != Some(now.serving) {
+                gauges.applied.inc();
+            }
+            gauges.refused.inc_by(now.refused_total.saturating_sub(refused));
+            refused = now.refused_total;
+        }
+        if status.changed().await.is_err() {
+            return;
+        }
+    }
 }
 
 /// The Admin API, the control API and the metrics page, each on its own listener.
@@ -119,19 +163,7 @@ fn serve_control(
     metrics: &Arc<Metrics>,
     draining: &Arc<AtomicBool>,
 ) -> Result<(), Failure> {
-    if settings.admin.enabled {
-        let keys = keys(settings)?;
-        let admin = admin::Admin::new(authority.clone(), keys, &settings.admin);
-        let listener = listen(control, "admin.listen", settings.admin.listen.0)?;
-        control.spawn(admin::serve(listener, admin));
-    }
-    let api = status::Control::new(authority.clone(), draining.clone());
-    let listener = listen(control, "control.listen", settings.control.listen.0)?;
-    control.spawn(status::serve(listener, status::control_router(api)));
-    let page = metrics.clone();
-    let page = move || page.page(Instant::now()).map_err(|e| e.to_string());
-    let listener = listen(control, "metrics.listen", settings.metrics.listen.0)?;
-    control.spawn(status::serve(listener, status::metrics_router(page, &settings.metrics.path)));
+    let _ = (control, settings, authority, metrics, draining);
     Ok(())
 }
 
@@ -139,21 +171,26 @@ fn keys(settings: &Settings) -> Result<Vec<crate::settings::AdminKey>, Failure> 
     if settings.admin.key.is_none() && settings.admin.keys.is_empty() {
         open::data_dir(&settings.data_dir)?;
     }
-    let (keys, origin) = admin_key::admin_keys(&settings.admin, &settings.data_dir).map_err(Failure::new)?;
+    let (keys, origin) =
+        admin_keys(&settings.admin, &settings.data_dir).map_err(Failure::new)?;
     match &origin {
         KeyOrigin::Created(path) => {
             tracing::info!(file = %path.display(), "no Admin key was configured: a new one was written to this file");
         }
-        KeyOrigin::File(path) => tracing::info!(file = %path.display(), "the Admin key is that of this file"),
+        KeyOrigin::File(path) => {
+            tracing::info!(file = %path.display(), "the Admin key is that of this file")
+        }
         KeyOrigin::Settings => {}
     }
     Ok(keys)
 }
 
 fn listen(control: &Runtime, setting: &str, address: SocketAddr) -> Result<TcpListener, Failure> {
-    control
-        .block_on(TcpListener::bind(address))
-        .map_err(|e| Failure(format!("settings: {setting}: cannot listen on {address}: {e}")))
+    control.block_on(TcpListener::bind(address)).map_err(|e| {
+        Failure(format!(
+            "settings: {setting}: cannot listen on {address}: {e}"
+        ))
+    })
 }
 
 /// Serves traffic on Pingora until a signal ends it.
@@ -162,13 +199,16 @@ fn serve_traffic(
     settings: &Settings,
     authority: &Arc<Authority>,
     metrics: &Arc<Metrics>,
-    access_log: Option<AccessLog>,
+    access_log: Option<Arc<AccessLog>>,
     draining: Arc<AtomicBool>,
 ) -> Result<(), Failure> {
     let mut server = Server::new_with_opt_and_conf(None, options::of_pingora(settings));
     server.bootstrap();
     let traffic = metrics.traffic().clone();
-    let reports = Arc::new(Reports { traffic: traffic.clone(), access_log: access_log.clone() });
+    let reports = Arc::new(Reports {
+        traffic: traffic.clone(),
+        access_log: access_log.clone(),
+    });
     let proxy = Proxy::new(authority.current(), options::of_proxy(settings), reports);
     let mut service =
         pingora_proxy::http_proxy_service_with_name(&server.configuration, proxy, "crossway");
@@ -176,7 +216,9 @@ fn serve_traffic(
     for address in settings.listen.http.iter() {
         // Pingora binds later and would panic; what is wrong with the address is better said here.
         drop(std::net::TcpListener::bind(address).map_err(|e| {
-            Failure(format!("settings: listen.http: cannot listen on {address}: {e}"))
+            Failure(format!(
+                "settings: listen.http: cannot listen on {address}: {e}"
+            ))
         })?);
         service.add_listener(ListenerConfig::tcp(address.to_string()).l4_buffer(buffer.clone()));
         tracing::info!(%address, "serving HTTP");
@@ -193,16 +235,21 @@ fn serve_traffic(
         }
         let left = drain::drained(&traffic, limit).await;
         if left > 0 {
-            tracing::warn!(requests = left, "the drain timeout ended requests that were in flight");
+            tracing::warn!(
+                requests = left,
+                "the drain timeout ended requests that were in flight"
+            );
         }
         if let Some(log) = access_log {
-            log.flush(Duration::from_secs(1)).await;
+            log.close(Duration::from_secs(1));
         }
         tracing::info!("stopped");
         // The listeners are closed and nothing is in flight: what Pingora would still wait for is its own grace period.
         std::process::exit(0);
     });
-    server.run(RunArgs { shutdown_signal: Box::new(stop) });
+    server.run(RunArgs {
+        shutdown_signal: Box::new(stop),
+    });
     say(&mut std::io::stderr(), "crossway: stopped");
     drop(control);
     Ok(())

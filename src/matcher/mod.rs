@@ -26,7 +26,7 @@ use imbl::OrdSet;
 pub use explain::{Candidate, Fate};
 pub use host::{BadHost, HostPattern};
 pub use methods::{MethodSet, UnknownMethod};
-pub use path::{EmptyPath, Params, PathPattern};
+pub use path::{Params, PathPattern};
 pub use spec::{Found, Outcome, Query, Reason, RouteKey, Spec};
 
 use bucket::Bucket;

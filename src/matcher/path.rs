@@ -31,18 +31,11 @@ pub struct PathPattern {
     glob: Option<Arc<Glob>>,
 }
 
-/// A path pattern must not be empty.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a path pattern must not be empty")]
-pub struct EmptyPath;
-
 impl PathPattern {
-    /// Reads a pattern; `mode` says whether `:name` is a parameter. Every text but the empty one is a pattern.
-    pub fn parse(text: &str, mode: Mode) -> Result<Self, EmptyPath> {
-        if text.is_empty() {
-            return Err(EmptyPath);
-        }
-        let mut pieces = pieces(text, mode.has_parameters());
+    /// Reads a pattern; `mode` says whether `:name` is a parameter. Every text is a pattern.
+    pub fn new(text: impl Into<Arc<str>>, mode: Mode) -> Self {
+        let text = text.into();
+        let mut pieces = pieces(&text, mode.has_parameters());
         let literal = match pieces.first() {
             Some(Piece::Literal(start)) => start.len(),
             _ => 0,
@@ -54,11 +47,11 @@ impl PathPattern {
             [] | [Piece::Any(_)] => None,
             _ => Some(Arc::new(Glob::new(pieces))),
         };
-        Ok(Self {
-            text: text.into(),
+        Self {
+            text,
             literal,
             glob,
-        })
+        }
     }
 
     /// The pattern as it was written.
@@ -176,19 +169,14 @@ fn flush(plain: &mut String, pieces: &mut Vec<Piece>) {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
-    use super::{EmptyPath, Mode, PathPattern};
-
-    fn parse(pattern: &str, mode: Mode) -> PathPattern {
-        PathPattern::parse(pattern, mode).unwrap()
-    }
+    use super::{Mode, PathPattern};
 
     fn matches(pattern: &str, path: &str) -> bool {
-        parse(pattern, Mode::PathWithParameters).matches(path)
+        PathPattern::new(pattern, Mode::PathWithParameters).matches(path)
     }
 
     fn params(pattern: &str, path: &str) -> Vec<(String, String)> {
-        let pattern = parse(pattern, Mode::PathWithParameters);
+        let pattern = PathPattern::new(pattern, Mode::PathWithParameters);
         assert!(pattern.matches(path), "{pattern} {path}");
         let own = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
         pattern.params(path).iter().map(own).collect()
@@ -206,7 +194,8 @@ mod tests {
         assert!(matches("/foo*", "/foobar"));
         assert!(matches("*", ""));
         assert!(matches("*", "/x"));
-        assert_eq!(PathPattern::parse("", Mode::default()), Err(EmptyPath));
+        assert!(matches("", ""));
+        assert!(!matches("", "/"));
     }
 
     #[test]
@@ -229,7 +218,7 @@ mod tests {
         assert!(matches("/user/:id/posts", "/user/7/posts"));
         assert!(matches("/a:b", "/a:b"));
         assert!(!matches("/a:b", "/ax"));
-        let literal = parse("/user/:id", Mode::HostThenPath);
+        let literal = PathPattern::new("/user/:id", Mode::HostThenPath);
         assert!(literal.matches("/user/:id"));
         assert!(!literal.matches("/user/7"));
     }
@@ -269,7 +258,11 @@ mod tests {
 
     #[test]
     fn the_literal_part_ends_at_the_first_wildcard() {
-        let literal = |text: &str| parse(text, Mode::PathWithParameters).literal().to_vec();
+        let literal = |text: &str| {
+            PathPattern::new(text, Mode::PathWithParameters)
+                .literal()
+                .to_vec()
+        };
         assert_eq!(literal("/a/b"), b"/a/b");
         assert_eq!(literal("/a/b*"), b"/a/b");
         assert_eq!(literal("/a/:b/*"), b"/a/");

@@ -36,7 +36,6 @@ impl Upstream {
         previous: Option<&Arc<Upstream>>,
         environment: &Arc<Environment>,
     ) -> Result<Arc<Self>, BuildError> {
-        environment.balancers.get(&spec.balance)?;
         if !environment.checks_enabled {
             spec.checks = None;
         }
@@ -63,11 +62,17 @@ struct Known<'a>(HashMap<(&'a str, u16), State>);
 
 impl<'a> Known<'a> {
     fn of(previous: Option<&'a Arc<Upstream>>, spec: &Spec) -> Self {
-        let Some(previous) = previous else { return Self(HashMap::new()) };
+        let Some(previous) = previous else {
+            return Self(HashMap::new());
+        };
         let target = |spec: &Spec| spec.checks.as_ref().map(|checks| checks.target());
         let same_target = target(&previous.spec) == target(spec);
         let state = |node: &'a Arc<Node>| {
-            let health = if same_target { node.state.clone() } else { Arc::default() };
+            let health = if same_target {
+                node.state.clone()
+            } else {
+                Arc::default()
+            };
             ((&**node.host(), node.port()), (node.load.clone(), health))
         };
         Self(previous.nodes.iter().map(state).collect())
@@ -90,7 +95,10 @@ fn build_nodes(
         let name = |name: &str| environment.names.get(name);
         Node::new(spec.clone(), config.clone(), name, load, health).map(Arc::new)
     };
-    configs.into_iter().map(|config| node(config, known.get(config))).collect()
+    configs
+        .into_iter()
+        .map(|config| node(config, known.get(config)))
+        .collect()
 }
 
 /// Highest priority first, otherwise in the order of the configuration; of several with the same priority, host and
@@ -99,7 +107,9 @@ fn ordered(nodes: &[NodeSpec]) -> Vec<&NodeSpec> {
     let mut places = HashMap::with_capacity(nodes.len());
     let mut ordered: Vec<&NodeSpec> = Vec::with_capacity(nodes.len());
     for node in nodes {
-        let place = *places.entry((node.priority, &node.host, node.port)).or_insert(ordered.len());
+        let place = *places
+            .entry((node.priority, &node.host, node.port))
+            .or_insert(ordered.len());
         match ordered.get_mut(place) {
             Some(held) => *held = node,
             None => ordered.push(node),
@@ -121,14 +131,27 @@ fn build_groups(
         let balance = match nodes {
             [] | [_] => None,
             _ => Some(held_balance(spec, nodes, previous).unwrap_or_else(|| {
-                factory(&nodes.iter().map(|node| balance_node(node)).collect::<Vec<_>>()).into()
+                factory(
+                    &nodes
+                        .iter()
+                        .map(|node| balance_node(node))
+                        .collect::<Vec<_>>(),
+                )
+                .into()
             })),
         };
-        let group = Group { start, length: nodes.len(), balance };
+        let group = Group {
+            start,
+            length: nodes.len(),
+            balance,
+        };
         start += nodes.len();
         group
     };
-    Ok(nodes.chunk_by(|a, b| a.priority() == b.priority()).map(group).collect())
+    Ok(nodes
+        .chunk_by(|a, b| a.priority() == b.priority())
+        .map(group)
+        .collect())
 }
 
 fn balance_node(node: &Node) -> BalanceNode {

@@ -35,7 +35,8 @@ impl HashKey {
 }
 
 pub(super) fn hash_client(from: &dyn Lookup) -> u64 {
-    from.lookup(&REMOTE_ADDR).map_or(0, |address| hash_value(&address))
+    from.lookup(&REMOTE_ADDR)
+        .map_or(0, |address| hash_value(&address))
 }
 
 fn hash_value(value: &Value<'_>) -> u64 {
@@ -58,8 +59,14 @@ mod tests {
     use std::collections::HashMap;
 
     fn request() -> HashMap<String, String> {
-        let pairs = [("remote_addr", "10.0.0.1"), ("arg_user", "jack"), ("uri", "/a")];
-        pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).into()
+        let pairs = [
+            ("remote_addr", "10.0.0.1"),
+            ("arg_user", "jack"),
+            ("uri", "/a"),
+        ];
+        pairs
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .into()
     }
 
     fn variable(name: &str) -> u64 {

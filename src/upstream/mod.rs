@@ -21,9 +21,7 @@ pub use hash::HashKey;
 pub use node::{BadHost, Node};
 pub use pick::{PickError, Picked, Tried};
 pub use report::{CounterReport, NodeReport, Report};
-pub use spec::{
-    Keepalive, NodeSpec, OnAllUnhealthy, PassHost, Scheme, Sni, Spec, Timeouts, Tls,
-};
+pub use spec::{Keepalive, NodeSpec, OnAllUnhealthy, PassHost, Scheme, Sni, Spec, Timeouts, Tls};
 
 use crossway_sdk::{
     balance::{Balance, Pick},
@@ -78,7 +76,10 @@ impl Upstream {
     /// How often a request may be tried in all, at least once: `retries` and one, or as often as there are nodes.
     pub fn attempts(&self) -> u32 {
         let nodes = u32::try_from(self.nodes.len()).unwrap_or(u32::MAX);
-        self.spec.retries.map_or(nodes, |retries| retries.saturating_add(1)).max(1)
+        self.spec
+            .retries
+            .map_or(nodes, |retries| retries.saturating_add(1))
+            .max(1)
     }
 
     /// What a request is picked a node by; 0 when the balancer does not ask. A request that lacks the key is known by
@@ -121,7 +122,8 @@ impl Upstream {
             let upstream = &self.spec.key;
             tracing::warn!(%upstream, "all nodes are unhealthy: all are used");
         }
-        self.search(key, tried, &addressed)?.ok_or_else(|| self.no_node())
+        self.search(key, tried, &addressed)?
+            .ok_or_else(|| self.no_node())
     }
 
     fn no_node(&self) -> PickError {
@@ -141,7 +143,11 @@ impl Upstream {
     ) -> Result<Option<Picked>, PickError> {
         for group in &self.groups {
             let healthy = |node: usize| {
-                node < group.length && self.nodes.get(group.start + node).is_some_and(|n| healthy(n))
+                node < group.length
+                    && self
+                        .nodes
+                        .get(group.start + node)
+                        .is_some_and(|n| healthy(n))
             };
             let tried = |node: usize| tried.contains(group.start + node);
             let pick = Pick::new(key, &healthy, &tried);
@@ -170,14 +176,21 @@ impl Upstream {
 
     fn misled(&self) -> PickError {
         let Spec { key, balance, .. } = &*self.spec;
-        PickError::Misled { balancer: balance.clone(), upstream: key.clone() }
+        PickError::Misled {
+            balancer: balance.clone(),
+            upstream: key.clone(),
+        }
     }
 
     /// Begins to resolve names and waits for their first answers, `limit` at most. Names that have no answer by then
     /// go on being resolved.
     pub async fn resolve_first(&self, limit: Duration) {
         self.start_names();
-        let answers = self.nodes.iter().filter_map(|node| node.name()).map(|name| name.first_answer());
+        let answers = self
+            .nodes
+            .iter()
+            .filter_map(|node| node.name())
+            .map(|name| name.first_answer());
         // Being late is no failure: requests are refused until the answer is there.
         drop(time::timeout(limit, futures::future::join_all(answers)).await);
     }
@@ -193,7 +206,12 @@ impl Upstream {
         if let Some(predecessor) = std::mem::take(&mut *self.predecessor.lock()).upgrade() {
             predecessor.stop();
         }
-        let Some(active) = self.spec.checks.as_ref().and_then(|checks| checks.active.clone()) else {
+        let Some(active) = self
+            .spec
+            .checks
+            .as_ref()
+            .and_then(|checks| checks.active.clone())
+        else {
             return;
         };
         let nodes = self.distinct_nodes();
@@ -220,7 +238,10 @@ impl Upstream {
     fn distinct_nodes(&self) -> Vec<Arc<Node>> {
         let mut seen = std::collections::HashSet::new();
         let nodes = self.nodes.iter();
-        nodes.filter(|node| seen.insert((node.host(), node.port()))).cloned().collect()
+        nodes
+            .filter(|node| seen.insert((node.host(), node.port())))
+            .cloned()
+            .collect()
     }
 }
 

@@ -62,7 +62,15 @@ impl Node {
             false => HeaderValue::try_from(format!("{shown}:{}", config.port)),
         };
         let host_header = host_header.map_err(|_| bad())?;
-        Ok(Self { spec, config, address, host_header, load, state, peer: OnceLock::new() })
+        Ok(Self {
+            spec,
+            config,
+            address,
+            host_header,
+            load,
+            state,
+            peer: OnceLock::new(),
+        })
     }
 
     /// Name or address as configured.
@@ -105,6 +113,14 @@ impl Node {
         match &self.address {
             Address::Fixed(address) => Some(*address),
             Address::Named(name) => Some(SocketAddr::new(name.next()?, self.config.port)),
+        }
+    }
+
+    /// Where to probe it: [`Node::address`] with turns of its own.
+    pub(super) fn address_to_probe(&self) -> Option<SocketAddr> {
+        match &self.address {
+            Address::Fixed(address) => Some(*address),
+            Address::Named(name) => Some(SocketAddr::new(name.next_to_probe()?, self.config.port)),
         }
     }
 
@@ -165,10 +181,18 @@ impl Node {
             return;
         };
         if passive.healthy_statuses.contains(status) {
-            self.observe(Observation::Success, passive.successes, &format_args!("status {status}"));
+            self.observe(
+                Observation::Success,
+                passive.successes,
+                &format_args!("status {status}"),
+            );
         } else if passive.unhealthy_statuses.contains(status) {
             let limit = passive.http_failures;
-            self.observe(Observation::HttpFailure, limit, &format_args!("status {status}"));
+            self.observe(
+                Observation::HttpFailure,
+                limit,
+                &format_args!("status {status}"),
+            );
         }
     }
 
@@ -189,7 +213,9 @@ impl Node {
     }
 
     pub(super) fn observe(&self, what: Observation, limit: u8, why: &dyn fmt::Display) {
-        let Some(change) = self.state.observe(what, limit) else { return };
+        let Some(change) = self.state.observe(what, limit) else {
+            return;
+        };
         let NodeSpec { host, port, .. } = &self.config;
         let (upstream, from, to) = (&self.spec.key, change.from, change.to);
         // A node that goes in or out of use is news; the states between are detail.

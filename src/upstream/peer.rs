@@ -14,7 +14,11 @@ const MAX_HTTP2_STREAMS: usize = 128;
 /// in TLS where that follows the client's `Host`.
 pub(super) fn template(spec: &Spec, host: &str, address: SocketAddr) -> HttpPeer {
     let tls = spec.scheme.is_tls();
-    let sni = if tls { server_name(spec, host).to_owned() } else { String::new() };
+    let sni = if tls {
+        server_name(spec, host).to_owned()
+    } else {
+        String::new()
+    };
     // Given an address, `new` neither resolves nor panics.
     let mut peer = HttpPeer::new(address, tls, sni);
     spec.timeouts.apply(&mut peer.options);
@@ -78,7 +82,9 @@ pub(super) fn follows_client(spec: &Spec) -> bool {
 
 /// A host without the brackets of an IPv6 address.
 pub(super) fn bare(host: &str) -> &str {
-    host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host)
+    host.strip_prefix('[')
+        .and_then(|host| host.strip_suffix(']'))
+        .unwrap_or(host)
 }
 
 /// The host of a `Host` header, without port and brackets; `None` when it is not one that TLS could ask for.
@@ -104,7 +110,10 @@ mod tests {
     }
 
     fn spec(scheme: Scheme) -> Spec {
-        Spec { scheme, ..Spec::new("upstreams/1", Vec::new()) }
+        Spec {
+            scheme,
+            ..Spec::new("upstreams/1", Vec::new())
+        }
     }
 
     #[test]
@@ -136,7 +145,10 @@ mod tests {
         spec.timeouts.connect = Duration::from_secs(3);
         spec.timeouts.read = Duration::from_secs(4);
         let peer = template(&spec, "a", address());
-        assert_eq!(peer.options.connection_timeout, Some(Duration::from_secs(3)));
+        assert_eq!(
+            peer.options.connection_timeout,
+            Some(Duration::from_secs(3))
+        );
         assert_eq!(peer.options.read_timeout, Some(Duration::from_secs(4)));
         assert_eq!(peer.options.write_timeout, Some(Duration::from_secs(60)));
         assert_eq!(peer.options.idle_timeout, Some(Duration::from_secs(60)));
@@ -151,7 +163,14 @@ mod tests {
     fn upstreams_that_trust_differently_share_no_connection() {
         let of = |scheme, verify, ca: bool| {
             let ca = ca.then(|| std::sync::Arc::from(Vec::new()));
-            let spec = Spec { tls: Tls { verify, ca, ..Tls::default() }, ..spec(scheme) };
+            let spec = Spec {
+                tls: Tls {
+                    verify,
+                    ca,
+                    ..Tls::default()
+                },
+                ..spec(scheme)
+            };
             template(&spec, "a", address()).reuse_hash()
         };
         let hashes = [
@@ -163,7 +182,10 @@ mod tests {
             of(Scheme::Grpcs, true, true),
         ];
         for (index, hash) in hashes.iter().enumerate() {
-            assert!(!hashes.iter().skip(index + 1).any(|other| other == hash), "{index}");
+            assert!(
+                !hashes.iter().skip(index + 1).any(|other| other == hash),
+                "{index}"
+            );
         }
         assert_eq!(of(Scheme::Http, false, false), of(Scheme::Http, true, true));
     }

@@ -25,7 +25,9 @@ impl Tried {
 
     /// Whether the node was tried.
     pub fn contains(&self, node: usize) -> bool {
-        self.0.get(node / 64).is_some_and(|bits| bits >> (node % 64) & 1 == 1)
+        self.0
+            .get(node / 64)
+            .is_some_and(|bits| bits >> (node % 64) & 1 == 1)
     }
 
     /// How many were tried.
@@ -98,7 +100,13 @@ impl Picked {
         if let Some((balance, node)) = &chosen {
             balance.started(*node);
         }
-        Self { node, index, address, chosen, outcome: Outcome::default() }
+        Self {
+            node,
+            index,
+            address,
+            chosen,
+            outcome: Outcome::default(),
+        }
     }
 
     /// The node.

@@ -65,7 +65,10 @@ impl Upstream {
         };
         Some(Report {
             name: self.spec().key.clone(),
-            r#type: checks.active.as_ref().map_or("http", |active| active.kind.as_str()),
+            r#type: checks
+                .active
+                .as_ref()
+                .map_or("http", |active| active.kind.as_str()),
             nodes: self.nodes().iter().map(node).collect(),
         })
     }

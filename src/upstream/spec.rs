@@ -78,7 +78,12 @@ pub struct NodeSpec {
 impl NodeSpec {
     /// A node of priority 0.
     pub fn new(host: impl Into<Arc<str>>, port: u16, weight: u32) -> Self {
-        Self { host: host.into(), port, weight, priority: 0 }
+        Self {
+            host: host.into(),
+            port,
+            weight,
+            priority: 0,
+        }
     }
 }
 
@@ -97,6 +102,16 @@ pub enum Scheme {
 }
 
 impl Scheme {
+    /// As configured: `http`, `https`, `grpc`, `grpcs`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Https => "https",
+            Self::Grpc => "grpc",
+            Self::Grpcs => "grpcs",
+        }
+    }
+
     /// Whether it is over TLS.
     pub fn is_tls(self) -> bool {
         matches!(self, Self::Https | Self::Grpcs)
@@ -139,7 +154,11 @@ pub struct Timeouts {
 impl Default for Timeouts {
     fn default() -> Self {
         let minute = Duration::from_secs(60);
-        Self { connect: minute, send: minute, read: minute }
+        Self {
+            connect: minute,
+            send: minute,
+            read: minute,
+        }
     }
 }
 
@@ -170,7 +189,11 @@ pub struct Keepalive {
 
 impl Default for Keepalive {
     fn default() -> Self {
-        Self { size: 320, idle_timeout: Duration::from_secs(60), requests: 1000 }
+        Self {
+            size: 320,
+            idle_timeout: Duration::from_secs(60),
+            requests: 1000,
+        }
     }
 }
 

@@ -25,8 +25,14 @@ impl Resolve for NoNames {
 
 /// An environment whose runtime runs nothing.
 fn environment() -> Arc<Environment> {
-    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    Arc::new(Environment::new(runtime.handle().clone(), Arc::new(NoNames), None))
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
+    Arc::new(Environment::new(
+        runtime.handle().clone(),
+        Arc::new(NoNames),
+        None,
+    ))
 }
 
 fn nodes(nodes: &[(&str, u32, i32)]) -> Vec<NodeSpec> {
@@ -42,8 +48,18 @@ fn spec(list: &[(&str, u32, i32)]) -> Spec {
 }
 
 fn checked(list: &[(&str, u32, i32)]) -> Spec {
-    let passive = Passive { http_failures: 1, successes: 1, ..Passive::default() };
-    Spec { checks: Some(Checks { active: None, passive: Some(passive) }), ..spec(list) }
+    let passive = Passive {
+        http_failures: 1,
+        successes: 1,
+        ..Passive::default()
+    };
+    Spec {
+        checks: Some(Checks {
+            active: None,
+            passive: Some(passive),
+        }),
+        ..spec(list)
+    }
 }
 
 fn build(spec: Spec) -> Arc<Upstream> {
@@ -69,7 +85,11 @@ fn exhaust(upstream: &Upstream) -> (Vec<String>, PickError) {
 }
 
 fn node<'a>(upstream: &'a Upstream, host: &str) -> &'a super::Node {
-    upstream.nodes().iter().find(|node| &**node.host() == host).unwrap()
+    upstream
+        .nodes()
+        .iter()
+        .find(|node| &**node.host() == host)
+        .unwrap()
 }
 
 fn fail(upstream: &Upstream, host: &str) {
@@ -95,16 +115,26 @@ fn lower_priorities_serve_when_the_higher_ones_are_unhealthy() {
     let upstream = build(checked(&[(A, 1, 1), (B, 1, 0), (C, 1, 0)]));
     fail(&upstream, A);
     for _ in 0..20 {
-        assert_ne!(&**upstream.pick(0, &Tried::default()).unwrap().node().host(), A);
+        assert_ne!(
+            &**upstream.pick(0, &Tried::default()).unwrap().node().host(),
+            A
+        );
     }
-    assert_eq!(exhaust(&upstream).0.len(), 2, "the unhealthy one is no last resort");
+    assert_eq!(
+        exhaust(&upstream).0.len(),
+        2,
+        "the unhealthy one is no last resort"
+    );
 }
 
 #[test]
 fn all_unhealthy_means_all_are_used_or_none() {
     let list = [(A, 1, 1), (B, 1, 0)];
     for (mode, expected) in [(OnAllUnhealthy::UseAll, 2), (OnAllUnhealthy::Fail, 0)] {
-        let upstream = build(Spec { on_all_unhealthy: mode, ..checked(&list) });
+        let upstream = build(Spec {
+            on_all_unhealthy: mode,
+            ..checked(&list)
+        });
         fail(&upstream, A);
         fail(&upstream, B);
         let (hosts, error) = exhaust(&upstream);
@@ -126,7 +156,10 @@ fn a_lone_node_serves_whatever_its_weight_and_health() {
     let upstream = build(checked(&[(A, 0, 0)]));
     fail(&upstream, A);
     assert_eq!(exhaust(&upstream).0, [A]);
-    let closed = build(Spec { on_all_unhealthy: OnAllUnhealthy::Fail, ..checked(&[(A, 0, 0)]) });
+    let closed = build(Spec {
+        on_all_unhealthy: OnAllUnhealthy::Fail,
+        ..checked(&[(A, 0, 0)])
+    });
     fail(&closed, A);
     assert_eq!(exhaust(&closed).0.len(), 0);
 }
@@ -135,12 +168,17 @@ fn a_lone_node_serves_whatever_its_weight_and_health() {
 fn no_nodes_are_503() {
     let error = build(spec(&[])).pick(0, &Tried::default()).unwrap_err();
     assert_eq!(error.status(), 503);
-    assert_eq!(error.to_string(), "no valid upstream node: upstream upstreams/1 has no nodes");
+    assert_eq!(
+        error.to_string(),
+        "no valid upstream node: upstream upstreams/1 has no nodes"
+    );
 }
 
 #[test]
 fn names_that_are_not_resolved_are_503() {
-    let error = build(spec(&[("a.test", 1, 0)])).pick(0, &Tried::default()).unwrap_err();
+    let error = build(spec(&[("a.test", 1, 0)]))
+        .pick(0, &Tried::default())
+        .unwrap_err();
     assert_eq!(error, PickError::Unresolved("upstreams/1".into()));
     assert_eq!(error.status(), 503);
     // Beside a node with an address, one without is left out.
@@ -151,12 +189,20 @@ fn names_that_are_not_resolved_are_503() {
 #[test]
 fn of_a_node_that_is_listed_twice_the_last_weight_counts() {
     let upstream = build(spec(&[(A, 1, 0), (B, 1, 0), (A, 7, 0), (A, 3, 1)]));
-    let list: Vec<_> =
-        upstream.nodes().iter().map(|n| (&**n.host(), n.weight(), n.priority())).collect();
+    let list: Vec<_> = upstream
+        .nodes()
+        .iter()
+        .map(|n| (&**n.host(), n.weight(), n.priority()))
+        .collect();
     assert_eq!(list, [(A, 3, 1), (A, 7, 0), (B, 1, 0)]);
     // In two priorities it is one node all the same.
     let picked = upstream.pick(0, &Tried::default()).unwrap();
-    assert!(upstream.nodes().iter().all(|n| n.inflight() == u32::from(&**n.host() == A)));
+    assert!(
+        upstream
+            .nodes()
+            .iter()
+            .all(|n| n.inflight() == u32::from(&**n.host() == A))
+    );
     drop(picked);
     assert!(upstream.nodes().iter().all(|n| n.inflight() == 0));
 }
@@ -164,7 +210,11 @@ fn of_a_node_that_is_listed_twice_the_last_weight_counts() {
 #[test]
 fn attempts_are_retries_and_one() {
     let attempts = |list: &[(&str, u32, i32)], retries| {
-        build(Spec { retries, ..spec(list) }).attempts()
+        build(Spec {
+            retries,
+            ..spec(list)
+        })
+        .attempts()
     };
     let three = [(A, 1, 0), (B, 1, 0), (C, 1, 1)];
     assert_eq!(attempts(&three, None), 3);
@@ -176,11 +226,17 @@ fn attempts_are_retries_and_one() {
 #[test]
 fn what_cannot_be_is_refused() {
     let refuse = |spec| Upstream::build(spec, None, &environment()).unwrap_err();
-    let error = refuse(Spec { balance: "p2c".into(), ..spec(&[(A, 1, 0)]) });
+    let error = refuse(Spec {
+        balance: "p2c".into(),
+        ..spec(&[(A, 1, 0)])
+    });
     assert!(matches!(error, BuildError::Balancer(_)), "{error}");
     for host in ["", "a b", "a/b", "[::1", "1:2", "a:80"] {
         let error = refuse(spec(&[(host, 1, 0)]));
-        assert_eq!(error.to_string(), format!("`{host}` is neither a host name nor an address"));
+        assert_eq!(
+            error.to_string(),
+            format!("`{host}` is neither a host name nor an address")
+        );
     }
 }
 
@@ -188,8 +244,15 @@ fn what_cannot_be_is_refused() {
 fn hosts_of_nodes_name_ports_that_are_not_the_scheme_s() {
     let header = |scheme, host: &str, port| {
         let nodes = vec![NodeSpec::new(host, port, 1)];
-        let upstream = build(Spec { scheme, ..Spec::new("a", nodes) });
-        upstream.nodes()[0].host_header().to_str().unwrap().to_owned()
+        let upstream = build(Spec {
+            scheme,
+            ..Spec::new("a", nodes)
+        });
+        upstream.nodes()[0]
+            .host_header()
+            .to_str()
+            .unwrap()
+            .to_owned()
     };
     assert_eq!(header(Scheme::Http, "a.test", 80), "a.test");
     assert_eq!(header(Scheme::Grpcs, "a.test", 80), "a.test:80");
@@ -199,12 +262,19 @@ fn hosts_of_nodes_name_ports_that_are_not_the_scheme_s() {
 
 #[test]
 fn the_name_asked_for_in_tls_follows_the_client() {
-    let upstream = build(Spec { scheme: Scheme::Https, ..spec(&[(A, 1, 0)]) });
+    let upstream = build(Spec {
+        scheme: Scheme::Https,
+        ..spec(&[(A, 1, 0)])
+    });
     let picked = upstream.pick(0, &Tried::default()).unwrap();
     assert_eq!(picked.peer(Some("api.test:8443")).sni, "api.test");
     assert_eq!(picked.peer(Some("b\u{f6}se")).sni, A);
     assert_eq!(picked.peer(None).sni, A);
-    let fixed = Spec { pass_host: PassHost::Node, scheme: Scheme::Https, ..spec(&[(A, 1, 0)]) };
+    let fixed = Spec {
+        pass_host: PassHost::Node,
+        scheme: Scheme::Https,
+        ..spec(&[(A, 1, 0)])
+    };
     let picked = build(fixed).pick(0, &Tried::default()).unwrap();
     assert_eq!(picked.peer(Some("api.test")).sni, A);
 }
@@ -213,8 +283,14 @@ fn the_name_asked_for_in_tls_follows_the_client() {
 fn chash_is_by_the_client_when_no_key_is_given() {
     let request = HashMap::from([("remote_addr".to_owned(), "10.1.1.1".to_owned())]);
     let list = [(A, 1, 0), (B, 1, 0)];
-    let chash = build(Spec { balance: "chash".into(), ..spec(&list) });
-    assert_eq!(chash.hash_key(&request), u64::from(crc32fast::hash(b"10.1.1.1")));
+    let chash = build(Spec {
+        balance: "chash".into(),
+        ..spec(&list)
+    });
+    assert_eq!(
+        chash.hash_key(&request),
+        u64::from(crc32fast::hash(b"10.1.1.1"))
+    );
     assert_eq!(build(spec(&list)).hash_key(&request), 0);
 }
 
@@ -226,7 +302,10 @@ fn health_and_load_survive_edits() {
     // Another node, other weights, another priority, another balancer, another threshold.
     let mut edited = checked(&[(C, 9, 3), (A, 5, 2), (B, 1, 0)]);
     edited.balance = "least_conn".into();
-    edited.checks = Some(Checks { active: None, passive: Some(Passive::default()) });
+    edited.checks = Some(Checks {
+        active: None,
+        passive: Some(Passive::default()),
+    });
     let after = rebuild(edited, &before);
     assert_eq!(node(&after, A).health(), Health::Unhealthy);
     assert_eq!(node(&after, B).health(), Health::Healthy);
@@ -240,7 +319,13 @@ fn health_and_load_survive_edits() {
 fn another_key_or_port_is_another_node() {
     let before = build(checked(&[(A, 1, 0)]));
     fail(&before, A);
-    let other_key = rebuild(Spec { key: "upstreams/2".into(), ..checked(&[(A, 1, 0)]) }, &before);
+    let other_key = rebuild(
+        Spec {
+            key: "upstreams/2".into(),
+            ..checked(&[(A, 1, 0)])
+        },
+        &before,
+    );
     assert_eq!(node(&other_key, A).health(), Health::Healthy);
     let mut moved = checked(&[(A, 1, 0)]);
     moved.nodes[0].port = 81;
@@ -251,19 +336,43 @@ fn another_key_or_port_is_another_node() {
 fn health_starts_anew_when_probes_ask_something_else() {
     let with = |active| {
         let checks = checked(&[]).checks.unwrap();
-        Spec { checks: Some(Checks { active: Some(active), ..checks }), ..checked(&[(A, 1, 0)]) }
+        Spec {
+            checks: Some(Checks {
+                active: Some(active),
+                ..checks
+            }),
+            ..checked(&[(A, 1, 0)])
+        }
     };
     let before = build(with(Active::default()));
     fail(&before, A);
-    let slower = Active { timeout: Duration::from_secs(9), ..Active::default() };
-    assert_eq!(node(&rebuild(with(slower), &before), A).health(), Health::Unhealthy);
+    let slower = Active {
+        timeout: Duration::from_secs(9),
+        ..Active::default()
+    };
+    assert_eq!(
+        node(&rebuild(with(slower), &before), A).health(),
+        Health::Unhealthy
+    );
     let others = [
-        Active { path: "/healthz".into(), ..Active::default() },
-        Active { kind: ProbeKind::Tcp, ..Active::default() },
-        Active { port: Some(9000), ..Active::default() },
+        Active {
+            path: "/healthz".into(),
+            ..Active::default()
+        },
+        Active {
+            kind: ProbeKind::Tcp,
+            ..Active::default()
+        },
+        Active {
+            port: Some(9000),
+            ..Active::default()
+        },
     ];
     for other in others {
-        assert_eq!(node(&rebuild(with(other), &before), A).health(), Health::Healthy);
+        assert_eq!(
+            node(&rebuild(with(other), &before), A).health(),
+            Health::Healthy
+        );
     }
 }
 
@@ -286,7 +395,10 @@ fn without_checks_reports_do_not_count() {
 
 #[test]
 fn failures_of_traffic_count_when_there_are_checks() {
-    let active_only = || Spec { checks: Some(Checks::default()), ..spec(&[(A, 1, 0), (B, 1, 0)]) };
+    let active_only = || Spec {
+        checks: Some(Checks::default()),
+        ..spec(&[(A, 1, 0), (B, 1, 0)])
+    };
     let upstream = build(active_only());
     let a = node(&upstream, A);
     (0..9).for_each(|_| a.report_http(500));
@@ -331,7 +443,11 @@ impl Balance for Noting {
         self.0.0.lock().unwrap().push(format!("started {node}"));
     }
     fn finished(&self, node: usize, outcome: &Outcome) {
-        self.0.0.lock().unwrap().push(format!("finished {node} failed={}", outcome.failed));
+        self.0
+            .0
+            .lock()
+            .unwrap()
+            .push(format!("finished {node} failed={}", outcome.failed));
     }
 }
 
@@ -341,7 +457,9 @@ fn noting() -> (Arc<Calls>, Arc<Environment>) {
     let heard = calls.clone();
     environment.balancers = environment
         .balancers
-        .with("noting", move |nodes| Box::new(Noting(heard.clone(), nodes.len())))
+        .with("noting", move |nodes| {
+            Box::new(Noting(heard.clone(), nodes.len()))
+        })
         .with("mad", |_| Box::new(Mad));
     (calls, Arc::new(environment))
 }
@@ -357,18 +475,28 @@ impl Balance for Mad {
 #[test]
 fn a_balancer_hears_of_each_request_once() {
     let (calls, environment) = noting();
-    let spec = Spec { balance: "noting".into(), ..spec(&[(A, 1, 0), (B, 1, 0)]) };
+    let spec = Spec {
+        balance: "noting".into(),
+        ..spec(&[(A, 1, 0), (B, 1, 0)])
+    };
     let upstream = Upstream::build(spec, None, &environment).unwrap();
     let mut tried = Tried::default();
     let mut picked = upstream.pick(0, &tried).unwrap();
     assert_eq!(picked.node().inflight(), 1);
     tried.insert(picked.index());
-    picked.report(Outcome { failed: true, ..Outcome::default() });
+    picked.report(Outcome {
+        failed: true,
+        ..Outcome::default()
+    });
     drop(picked);
     drop(upstream.pick(0, &tried).unwrap());
     assert!(upstream.nodes().iter().all(|node| node.inflight() == 0));
-    let expected =
-        ["started 0", "finished 0 failed=true", "started 1", "finished 1 failed=false"];
+    let expected = [
+        "started 0",
+        "finished 0 failed=true",
+        "started 1",
+        "finished 1 failed=false",
+    ];
     assert_eq!(*calls.0.lock().unwrap(), expected);
 }
 
@@ -376,12 +504,19 @@ fn a_balancer_hears_of_each_request_once() {
 fn a_balancer_that_picks_a_tried_or_absent_node_is_named() {
     let (_, environment) = noting();
     let mad = |list: &[(&str, u32, i32)]| {
-        let spec = Spec { balance: "mad".into(), ..spec(list) };
+        let spec = Spec {
+            balance: "mad".into(),
+            ..spec(list)
+        };
         Upstream::build(spec, None, &environment).unwrap()
     };
     let upstream = mad(&[(A, 1, 0), (B, 1, 0), (C, 1, 1)]);
     let mut tried = Tried::default();
-    assert_eq!(upstream.pick(0, &tried).unwrap().index(), 0, "a lone node is not asked for");
+    assert_eq!(
+        upstream.pick(0, &tried).unwrap().index(),
+        0,
+        "a lone node is not asked for"
+    );
     tried.insert(0);
     assert_eq!(upstream.pick(0, &tried).unwrap().index(), 2);
     tried.insert(2);
@@ -397,13 +532,28 @@ fn a_balancer_lives_on_when_its_nodes_stay() {
     let list = [(A, 1, 0), (B, 2, 0), (C, 1, 1)];
     let before = build(spec(&list));
     let balance = |upstream: &Upstream, group: usize| {
-        upstream.groups[group].balance.clone().map(|b| Arc::as_ptr(&b).cast::<()>())
+        upstream.groups[group]
+            .balance
+            .clone()
+            .map(|b| Arc::as_ptr(&b).cast::<()>())
     };
-    let same = rebuild(Spec { retries: Some(3), ..spec(&list) }, &before);
+    let same = rebuild(
+        Spec {
+            retries: Some(3),
+            ..spec(&list)
+        },
+        &before,
+    );
     assert_eq!(balance(&before, 1), balance(&same, 1));
     assert!(balance(&before, 1).is_some());
     let weights = rebuild(spec(&[(A, 1, 0), (B, 3, 0)]), &before);
     assert_ne!(balance(&before, 1), balance(&weights, 0));
-    let other = rebuild(Spec { balance: "ewma".into(), ..spec(&list) }, &before);
+    let other = rebuild(
+        Spec {
+            balance: "ewma".into(),
+            ..spec(&list)
+        },
+        &before,
+    );
     assert_ne!(balance(&before, 1), balance(&other, 1));
 }

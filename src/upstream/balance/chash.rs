@@ -33,7 +33,10 @@ struct Point {
 impl Chash {
     pub(super) fn new(nodes: &[BalanceNode]) -> Self {
         let weights = reduced_weights(nodes);
-        let wanted: u64 = weights.iter().map(|&weight| u64::from(weight) * POINTS_PER_WEIGHT).sum();
+        let wanted: u64 = weights
+            .iter()
+            .map(|&weight| u64::from(weight) * POINTS_PER_WEIGHT)
+            .sum();
         let mut ring = Vec::with_capacity(usize::try_from(wanted.min(MAX_POINTS)).unwrap_or(0));
         for (index, (node, &weight)) in (0..).zip(nodes.iter().zip(&weights)) {
             let mut points = u64::from(weight) * POINTS_PER_WEIGHT;
@@ -41,14 +44,18 @@ impl Chash {
                 let share = u128::from(points) * u128::from(MAX_POINTS) / u128::from(wanted);
                 points = u64::try_from(share).unwrap_or(MAX_POINTS).max(1);
             }
-            ring.extend(hashes(node).take(usize::try_from(points).unwrap_or(0)).map(|hash| Point {
-                hash,
-                node: index,
-            }));
+            ring.extend(
+                hashes(node)
+                    .take(usize::try_from(points).unwrap_or(0))
+                    .map(|hash| Point { hash, node: index }),
+            );
         }
         ring.sort_unstable();
         ring.dedup_by_key(|point| point.hash);
-        Self { ring: ring.into(), weights }
+        Self {
+            ring: ring.into(),
+            weights,
+        }
     }
 
     fn from(&self, hash: u32) -> impl Iterator<Item = usize> {
@@ -58,7 +65,10 @@ impl Chash {
     }
 
     fn has_usable(&self, pick: &Pick<'_>) -> bool {
-        self.weights.iter().enumerate().any(|(node, &weight)| weight > 0 && pick.is_usable(node))
+        self.weights
+            .iter()
+            .enumerate()
+            .any(|(node, &weight)| weight > 0 && pick.is_usable(node))
     }
 }
 
@@ -66,7 +76,11 @@ impl Balance for Chash {
     #[expect(clippy::cast_possible_truncation, reason = "the key is a CRC-32")]
     fn pick(&self, pick: &Pick<'_>) -> Option<usize> {
         let mut walk = self.from(pick.key as u32);
-        if let Some(node) = walk.by_ref().take(PATIENCE).find(|&node| pick.is_usable(node)) {
+        if let Some(node) = walk
+            .by_ref()
+            .take(PATIENCE)
+            .find(|&node| pick.is_usable(node))
+        {
             return Some(node);
         }
         if self.has_usable(pick) {

@@ -14,7 +14,9 @@ pub(super) struct Ewma {
 
 impl Ewma {
     pub(super) fn new(nodes: &[BalanceNode]) -> Self {
-        Self { nodes: nodes.into() }
+        Self {
+            nodes: nodes.into(),
+        }
     }
 
     /// Two different usable nodes; the same one twice when there is but one.
@@ -32,7 +34,9 @@ impl Ewma {
             }
         }
         let start = rand::random_range(0..count.max(1));
-        let mut usable = (start..count).chain(0..start).filter(|&node| pick.is_usable(node));
+        let mut usable = (start..count)
+            .chain(0..start)
+            .filter(|&node| pick.is_usable(node));
         let first = match first {
             Some(node) => node,
             None => usable.next()?,
@@ -58,7 +62,11 @@ impl Ewma {
 impl Balance for Ewma {
     fn pick(&self, pick: &Pick<'_>) -> Option<usize> {
         let (one, other) = self.two(pick)?;
-        if one == other { Some(one) } else { self.lighter(one, other) }
+        if one == other {
+            Some(one)
+        } else {
+            self.lighter(one, other)
+        }
     }
 
     fn finished(&self, node: usize, outcome: &Outcome) {

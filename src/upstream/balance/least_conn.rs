@@ -15,7 +15,11 @@ pub(super) struct LeastConn {
 impl LeastConn {
     pub(super) fn new(nodes: &[BalanceNode]) -> Self {
         let weights = nodes.iter().map(|node| node.weight).collect();
-        Self { nodes: nodes.into(), weights, start: AtomicUsize::new(rand::random::<u16>().into()) }
+        Self {
+            nodes: nodes.into(),
+            weights,
+            start: AtomicUsize::new(rand::random::<u16>().into()),
+        }
     }
 
     /// (requests with this one, weight)
@@ -47,6 +51,7 @@ impl Balance for LeastConn {
         let weighty = |&node: &usize| self.weights.get(node).is_some_and(|&weight| weight > 0);
         let usable = (start..count).chain(0..start);
         let usable = usable.filter(|node| weighty(node) && pick.is_usable(*node));
-        self.least(usable).or_else(|| self.least(usable_without_weight(&self.weights, pick)))
+        self.least(usable)
+            .or_else(|| self.least(usable_without_weight(&self.weights, pick)))
     }
 }

@@ -30,9 +30,13 @@ impl Balancers {
     /// `roundrobin`, `chash`, `least_conn`, `ewma`.
     pub fn builtin() -> Self {
         Self(BTreeMap::new())
-            .with("roundrobin", |nodes| Box::new(round_robin::RoundRobin::new(nodes)))
+            .with("roundrobin", |nodes| {
+                Box::new(round_robin::RoundRobin::new(nodes))
+            })
             .with("chash", |nodes| Box::new(chash::Chash::new(nodes)))
-            .with("least_conn", |nodes| Box::new(least_conn::LeastConn::new(nodes)))
+            .with("least_conn", |nodes| {
+                Box::new(least_conn::LeastConn::new(nodes))
+            })
             .with("ewma", |nodes| Box::new(ewma::Ewma::new(nodes)))
     }
 
@@ -63,7 +67,9 @@ impl Balancers {
 
 /// The weights without their common factor; equal ones when all are 0.
 fn reduced_weights(nodes: &[BalanceNode]) -> Box<[u32]> {
-    let divisor = nodes.iter().fold(0, |divisor, node| gcd(divisor, node.weight));
+    let divisor = nodes
+        .iter()
+        .fold(0, |divisor, node| gcd(divisor, node.weight));
     match divisor {
         0 => nodes.iter().map(|_| 1).collect(),
         _ => nodes.iter().map(|node| node.weight / divisor).collect(),
@@ -78,7 +84,10 @@ fn gcd(a: u32, b: u32) -> u32 {
 /// picker of healthy nodes alone, and a picker that knows but weights of 0 treats them as equal. A node with weight
 /// that was tried still counts as healthy, so a retry does not spill over.
 fn usable_without_weight(weights: &[u32], pick: &Pick<'_>) -> impl Iterator<Item = usize> {
-    let weighty = weights.iter().enumerate().any(|(node, &w)| w > 0 && pick.is_healthy(node));
+    let weighty = weights
+        .iter()
+        .enumerate()
+        .any(|(node, &w)| w > 0 && pick.is_healthy(node));
     let nodes = if weighty { 0..0 } else { 0..weights.len() };
     nodes.filter(|&node| pick.is_usable(node))
 }

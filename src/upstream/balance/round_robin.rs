@@ -29,7 +29,11 @@ enum Cycle {
     Table(Box<[u16]>),
     /// Turn n falls on the place n × stride of a line on which each node has as many places as it has weight. The
     /// stride has no common factor with the length, so each place is met once in a cycle.
-    Stride { ends: Box<[u64]>, length: u64, stride: u64 },
+    Stride {
+        ends: Box<[u64]>,
+        length: u64,
+        stride: u64,
+    },
 }
 
 impl RoundRobin {
@@ -45,20 +49,34 @@ impl RoundRobin {
                 *end += u64::from(weight);
                 Some(*end)
             });
-            Cycle::Stride { ends: ends.collect(), length, stride: stride(length) }
+            Cycle::Stride {
+                ends: ends.collect(),
+                length,
+                stride: stride(length),
+            }
         };
         // Gateways that start together must not all begin with the same node.
         let turn = AtomicU64::new(u64::from(rand::random::<u32>()));
-        Self { weights, cycle, turn, spare: AtomicU64::new(0) }
+        Self {
+            weights,
+            cycle,
+            turn,
+            spare: AtomicU64::new(0),
+        }
     }
 
     fn node_of(&self, turn: u64) -> usize {
         match &self.cycle {
             Cycle::Even => remainder(turn, self.weights.len()),
-            Cycle::Table(table) => {
-                table.get(remainder(turn, table.len())).copied().map_or(0, usize::from)
-            }
-            Cycle::Stride { ends, length, stride } => {
+            Cycle::Table(table) => table
+                .get(remainder(turn, table.len()))
+                .copied()
+                .map_or(0, usize::from),
+            Cycle::Stride {
+                ends,
+                length,
+                stride,
+            } => {
                 let place = u128::from(turn % length) * u128::from(*stride) % u128::from(*length);
                 ends.partition_point(|&end| u128::from(end) <= place)
             }
@@ -138,7 +156,9 @@ fn stride(length: u64) -> u64 {
     let section = fraction(1, length);
     let near = |distance: u64| [section.saturating_sub(distance), section + distance];
     let candidates = (0..length.min(64)).flat_map(near).filter(|&n| n > 0);
-    let best = candidates.filter_map(|n| Some((unevenness(length, n)?, n))).min();
+    let best = candidates
+        .filter_map(|n| Some((unevenness(length, n)?, n)))
+        .min();
     best.map_or(1, |(_, stride)| stride)
 }
 

@@ -20,7 +20,14 @@ impl Checks {
     /// What probes ask of a node. Health is kept over an edit of the checks as long as this stays.
     pub(crate) fn target(&self) -> Option<impl PartialEq + use<>> {
         self.active.as_ref().map(|active| {
-            let Active { kind, host, port, method, path, .. } = active;
+            let Active {
+                kind,
+                host,
+                port,
+                method,
+                path,
+                ..
+            } = active;
             (*kind, host.clone(), *port, method.clone(), path.clone())
         })
     }
@@ -28,7 +35,9 @@ impl Checks {
     /// Timeouts and failures to connect that make a node unhealthy.
     pub(crate) fn passive_failures(&self) -> (u8, u8) {
         let passive = self.passive.as_ref();
-        passive.map_or((DEFAULT_TIMEOUTS, DEFAULT_TCP_FAILURES), |p| (p.timeouts, p.tcp_failures))
+        passive.map_or((DEFAULT_TIMEOUTS, DEFAULT_TCP_FAILURES), |p| {
+            (p.timeouts, p.tcp_failures)
+        })
     }
 }
 
@@ -119,7 +128,11 @@ pub struct ActiveHealthy {
 
 impl Default for ActiveHealthy {
     fn default() -> Self {
-        Self { interval: Duration::from_secs(1), statuses: Statuses::new([200, 302]), successes: 2 }
+        Self {
+            interval: Duration::from_secs(1),
+            statuses: Statuses::new([200, 302]),
+            successes: 2,
+        }
     }
 }
 

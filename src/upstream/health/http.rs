@@ -13,9 +13,7 @@ use crate::upstream::{
 };
 use async_trait::async_trait;
 use http::{HeaderValue, header};
-use pingora_core::{
-    ErrorType, protocols::http::client::HttpSession, upstreams::peer::HttpPeer,
-};
+use pingora_core::{ErrorType, protocols::http::client::HttpSession, upstreams::peer::HttpPeer};
 use pingora_http::RequestHeader;
 use std::{net::SocketAddr, sync::Arc};
 
@@ -27,7 +25,11 @@ pub(super) struct HttpProbe {
 
 impl HttpProbe {
     pub(super) fn new(active: Active, spec: Arc<Spec>, connector: Arc<ProbeConnector>) -> Self {
-        Self { active, spec, connector }
+        Self {
+            active,
+            spec,
+            connector,
+        }
     }
 
     /// `Host` of the request: that of the upstream's rule where it has one, that of the check, the node's. Without
@@ -58,7 +60,10 @@ impl HttpProbe {
         for (name, value) in &self.active.headers {
             request.insert_header(name, value)?;
         }
-        let sni = host.as_ref().and_then(|host| host.to_str().ok()).and_then(peer::name_of);
+        let sni = host
+            .as_ref()
+            .and_then(|host| host.to_str().ok())
+            .and_then(peer::name_of);
         Ok((request, sni.unwrap_or(peer::bare(node.host())).to_owned()))
     }
 
@@ -80,7 +85,9 @@ impl HttpProbe {
         let (mut session, _) = self.connector.http().get_http_session(&peer).await?;
         session.write_request_header(Box::new(request)).await?;
         if !self.active.body.is_empty() {
-            session.write_request_body(self.active.body.clone(), true).await?;
+            session
+                .write_request_body(self.active.body.clone(), true)
+                .await?;
         }
         session.finish_request_body().await?;
         final_status(&mut session).await
@@ -91,7 +98,9 @@ impl HttpProbe {
 async fn final_status(session: &mut HttpSession) -> pingora_core::Result<u16> {
     loop {
         session.read_response_header().await?;
-        let status = session.response_header().map_or(0, |head| head.status.as_u16());
+        let status = session
+            .response_header()
+            .map_or(0, |head| head.status.as_u16());
         if !(100..200).contains(&status) {
             return Ok(status);
         }

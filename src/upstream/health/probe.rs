@@ -43,9 +43,11 @@ pub enum Verdict {
 fn probe_of(active: &Active, spec: &Arc<Spec>, connector: &Arc<ProbeConnector>) -> Box<dyn Probe> {
     match active.kind {
         ProbeKind::Tcp => Box::new(TcpProbe),
-        ProbeKind::Http | ProbeKind::Https => {
-            Box::new(HttpProbe::new(active.clone(), spec.clone(), connector.clone()))
-        }
+        ProbeKind::Http | ProbeKind::Https => Box::new(HttpProbe::new(
+            active.clone(),
+            spec.clone(),
+            connector.clone(),
+        )),
     }
 }
 
@@ -64,7 +66,11 @@ pub(crate) struct ProbeConnector {
 
 impl ProbeConnector {
     pub(crate) fn new(ca_file: Option<String>) -> Self {
-        Self { ca_file, http: OnceLock::new(), permits: Semaphore::new(MAX_PROBES) }
+        Self {
+            ca_file,
+            http: OnceLock::new(),
+            permits: Semaphore::new(MAX_PROBES),
+        }
     }
 
     /// Made at the first HTTP probe: it reads the system's certificates.
@@ -85,9 +91,20 @@ pub(crate) async fn run(
     connector: Arc<ProbeConnector>,
 ) {
     let probe = probe_of(&active, &spec, &connector);
-    let rounds = Rounds { active, probe, nodes, connector };
-    let (healthy, unhealthy) = (rounds.active.healthy.interval, rounds.active.unhealthy.interval);
-    futures::join!(rounds.repeat(true, healthy), rounds.repeat(false, unhealthy));
+    let rounds = Rounds {
+        active,
+        probe,
+        nodes,
+        connector,
+    };
+    let (healthy, unhealthy) = (
+        rounds.active.healthy.interval,
+        rounds.active.unhealthy.interval,
+    );
+    futures::join!(
+        rounds.repeat(true, healthy),
+        rounds.repeat(false, unhealthy)
+    );
 }
 
 struct Rounds {
@@ -108,7 +125,10 @@ impl Rounds {
         ticks.set_missed_tick_behavior(time::MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
-            let nodes = self.nodes.iter().filter(|node| node.health().is_usable() == in_use);
+            let nodes = self
+                .nodes
+                .iter()
+                .filter(|node| node.health().is_usable() == in_use);
             futures::stream::iter(nodes)
                 .for_each_concurrent(self.active.concurrency.max(1), |node| self.probe(node))
                 .await;
@@ -117,24 +137,38 @@ impl Rounds {
 
     async fn probe(&self, node: &Node) {
         // A node without address cannot be asked, and is not used either.
-        let Some(mut address) = node.address() else { return };
+        let Some(mut address) = node.address_to_probe() else {
+            return;
+        };
         if let Some(port) = self.active.port {
             address.set_port(port);
         }
-        let Ok(_permit) = self.connector.permits.acquire().await else { return };
+        let Ok(_permit) = self.connector.permits.acquire().await else {
+            return;
+        };
         let verdict = time::timeout(self.active.timeout, self.probe.check(node, address)).await;
         self.judge(node, verdict.unwrap_or(Verdict::TimedOut));
     }
 
     fn judge(&self, node: &Node, verdict: Verdict) {
-        let Active { healthy, unhealthy, .. } = &self.active;
+        let Active {
+            healthy, unhealthy, ..
+        } = &self.active;
         match verdict {
             Verdict::Status(status) if healthy.statuses.contains(status) => {
-                node.observe(Observation::Success, healthy.successes, &format_args!("probe: {status}"));
+                node.observe(
+                    Observation::Success,
+                    healthy.successes,
+                    &format_args!("probe: {status}"),
+                );
             }
             Verdict::Status(status) if unhealthy.statuses.contains(status) => {
                 let limit = unhealthy.http_failures;
-                node.observe(Observation::HttpFailure, limit, &format_args!("probe: {status}"));
+                node.observe(
+                    Observation::HttpFailure,
+                    limit,
+                    &format_args!("probe: {status}"),
+                );
             }
             // A status of neither list says nothing.
             Verdict::Status(_) => {}
@@ -143,10 +177,18 @@ impl Rounds {
             }
             Verdict::Failed(why) => {
                 let limit = unhealthy.tcp_failures;
-                node.observe(Observation::TcpFailure, limit, &format_args!("probe: {why}"));
+                node.observe(
+                    Observation::TcpFailure,
+                    limit,
+                    &format_args!("probe: {why}"),
+                );
             }
             Verdict::TimedOut => {
-                node.observe(Observation::Timeout, unhealthy.timeouts, &"probe: timed out");
+                node.observe(
+                    Observation::Timeout,
+                    unhealthy.timeouts,
+                    &"probe: timed out",
+                );
             }
         }
     }

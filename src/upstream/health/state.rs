@@ -86,7 +86,12 @@ impl Counters {
     fn count(&mut self, what: Observation) -> u8 {
         let success = self.success;
         match what {
-            Observation::Success => *self = Self { success, ..Self::default() },
+            Observation::Success => {
+                *self = Self {
+                    success,
+                    ..Self::default()
+                }
+            }
             _ => self.success = 0,
         }
         let counter = match what {
@@ -121,7 +126,10 @@ impl Default for HealthState {
 impl fmt::Debug for HealthState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (health, counters) = self.get();
-        f.debug_tuple("HealthState").field(&health).field(&counters).finish()
+        f.debug_tuple("HealthState")
+            .field(&health)
+            .field(&counters)
+            .finish()
     }
 }
 
@@ -161,7 +169,10 @@ impl HealthState {
             Some(pack(next, counters))
         };
         // The closure is a function of what is held, so what it returned last is what is stored.
-        let held = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, step).ok()?;
+        let held = self
+            .0
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, step)
+            .ok()?;
         let (from, to) = (unpack(held).0, unpack(step(held)?).0);
         (from != to).then_some(Change { from, to })
     }
@@ -174,17 +185,46 @@ fn pack(health: Health, counters: Counters) -> u64 {
         Health::MostlyUnhealthy => 2,
         Health::Unhealthy => 3,
     };
-    let Counters { success, tcp_failure, http_failure, timeout_failure } = counters;
-    u64::from_le_bytes([health, success, tcp_failure, http_failure, timeout_failure, 0, 0, 0])
+    let Counters {
+        success,
+        tcp_failure,
+        http_failure,
+        timeout_failure,
+    } = counters;
+    u64::from_le_bytes([
+        health,
+        success,
+        tcp_failure,
+        http_failure,
+        timeout_failure,
+        0,
+        0,
+        0,
+    ])
 }
 
 fn unpack(word: u64) -> (Health, Counters) {
-    let [health, success, tcp_failure, http_failure, timeout_failure, ..] = word.to_le_bytes();
+    let [
+        health,
+        success,
+        tcp_failure,
+        http_failure,
+        timeout_failure,
+        ..,
+    ] = word.to_le_bytes();
     let health = match health {
         0 => Health::Healthy,
         1 => Health::MostlyHealthy,
         2 => Health::MostlyUnhealthy,
         _ => Health::Unhealthy,
     };
-    (health, Counters { success, tcp_failure, http_failure, timeout_failure })
+    (
+        health,
+        Counters {
+            success,
+            tcp_failure,
+            http_failure,
+            timeout_failure,
+        },
+    )
 }

@@ -11,7 +11,10 @@ use crate::upstream::{
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::{HeaderValue, Method};
-use pingora_core::{listeners::tls::TlsSettings, utils::tls::{WrappedX509, parse_x509}};
+use pingora_core::{
+    listeners::tls::TlsSettings,
+    utils::tls::{WrappedX509, parse_x509},
+};
 use proptest::prelude::*;
 use std::{
     net::SocketAddr,
@@ -46,7 +49,13 @@ fn after(observations: &[Observation]) -> HealthState {
         let before = state.health();
         let change = state.observe(what, limit(what));
         let now = state.health();
-        assert_eq!(change, (before != now).then_some(Change { from: before, to: now }));
+        assert_eq!(
+            change,
+            (before != now).then_some(Change {
+                from: before,
+                to: now
+            })
+        );
     }
     state
 }
@@ -59,18 +68,47 @@ fn the_machine_goes_through_its_states() {
         (&[TcpFailure], MostlyHealthy),
         (&[TcpFailure, TcpFailure], Unhealthy),
         // Kinds of failure count by themselves …
-        (&[TcpFailure, HttpFailure, HttpFailure, Timeout, Timeout, Timeout], MostlyHealthy),
+        (
+            &[
+                TcpFailure,
+                HttpFailure,
+                HttpFailure,
+                Timeout,
+                Timeout,
+                Timeout,
+            ],
+            MostlyHealthy,
+        ),
         (&[TcpFailure, HttpFailure, Timeout, TcpFailure], Unhealthy),
         // … and a success clears them all.
-        (&[TcpFailure, HttpFailure, Success, TcpFailure, HttpFailure, HttpFailure], MostlyHealthy),
+        (
+            &[
+                TcpFailure,
+                HttpFailure,
+                Success,
+                TcpFailure,
+                HttpFailure,
+                HttpFailure,
+            ],
+            MostlyHealthy,
+        ),
         (&[TcpFailure, Success], MostlyHealthy),
         (&[TcpFailure, Success, Success], Healthy),
         (&[TcpFailure, Success, TcpFailure, Success], MostlyHealthy),
         (&[TcpFailure, TcpFailure, Success], MostlyUnhealthy),
         (&[TcpFailure, TcpFailure, Success, Success], Healthy),
-        (&[TcpFailure, TcpFailure, Success, Timeout, Success], MostlyUnhealthy),
-        (&[TcpFailure, TcpFailure, Success, TcpFailure, TcpFailure], Unhealthy),
-        (&[HttpFailure, HttpFailure, HttpFailure, Timeout, Timeout], Unhealthy),
+        (
+            &[TcpFailure, TcpFailure, Success, Timeout, Success],
+            MostlyUnhealthy,
+        ),
+        (
+            &[TcpFailure, TcpFailure, Success, TcpFailure, TcpFailure],
+            Unhealthy,
+        ),
+        (
+            &[HttpFailure, HttpFailure, HttpFailure, Timeout, Timeout],
+            Unhealthy,
+        ),
     ];
     for (observations, expected) in table {
         assert_eq!(after(observations).health(), *expected, "{observations:?}");
@@ -80,7 +118,14 @@ fn the_machine_goes_through_its_states() {
 #[test]
 fn counters_show_what_counts() {
     let (_, counters) = after(&[TcpFailure, HttpFailure, HttpFailure]).get();
-    assert_eq!((counters.tcp_failure, counters.http_failure, counters.success), (1, 2, 0));
+    assert_eq!(
+        (
+            counters.tcp_failure,
+            counters.http_failure,
+            counters.success
+        ),
+        (1, 2, 0)
+    );
     // What an unhealthy node is known for no longer counts.
     let (_, counters) = after(&[TcpFailure, TcpFailure, TcpFailure, Timeout]).get();
     assert_eq!((counters.tcp_failure, counters.timeout_failure), (2, 0));
@@ -194,8 +239,12 @@ impl Server {
         while let Ok(count @ 1..) = stream.read(&mut chunk).await {
             request.extend_from_slice(&chunk[..count]);
             let text = String::from_utf8_lossy(&request).into_owned();
-            let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
-            let length = head.lines().find_map(|line| line.strip_prefix("Content-Length: "));
+            let Some((head, body)) = text.split_once("\r\n\r\n") else {
+                continue;
+            };
+            let length = head
+                .lines()
+                .find_map(|line| line.strip_prefix("Content-Length: "));
             if body.len() < length.map_or(0, |length| length.parse().unwrap()) {
                 continue;
             }
@@ -231,15 +280,24 @@ fn quick() -> Active {
     let interval = Duration::from_millis(5);
     Active {
         timeout: Duration::from_secs(5),
-        healthy: ActiveHealthy { interval, ..ActiveHealthy::default() },
-        unhealthy: ActiveUnhealthy { interval, ..ActiveUnhealthy::default() },
+        healthy: ActiveHealthy {
+            interval,
+            ..ActiveHealthy::default()
+        },
+        unhealthy: ActiveUnhealthy {
+            interval,
+            ..ActiveUnhealthy::default()
+        },
         ..Active::default()
     }
 }
 
 fn spec(host: &str, port: u16, active: Active) -> Spec {
     Spec {
-        checks: Some(Checks { active: Some(active), passive: None }),
+        checks: Some(Checks {
+            active: Some(active),
+            passive: None,
+        }),
         ..Spec::new("upstreams/1", vec![NodeSpec::new(host, port, 1)])
     }
 }
@@ -260,7 +318,10 @@ async fn until(what: &str, condition: impl Fn() -> bool) {
 
 async fn until_health(upstream: &Upstream, health: Health) {
     let node = &upstream.nodes()[0];
-    until(&format!("{health}, but it is {node:?}"), || node.health() == health).await;
+    until(&format!("{health}, but it is {node:?}"), || {
+        node.health() == health
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -283,7 +344,12 @@ async fn http_probes_take_nodes_out_and_bring_them_back() {
 
 #[tokio::test]
 async fn a_refused_connection_is_a_tcp_failure() {
-    let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();
+    let free = TcpListener::bind("127.0.0.1:0")
+        .await
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port();
     for kind in [ProbeKind::Http, ProbeKind::Tcp] {
         let upstream = started(spec("127.0.0.1", free, Active { kind, ..quick() }));
         until_health(&upstream, Unhealthy).await;
@@ -295,19 +361,38 @@ async fn a_refused_connection_is_a_tcp_failure() {
 async fn an_answer_that_does_not_come_is_a_timeout() {
     let server = Server::start().await;
     server.set(0);
-    let active = Active { timeout: Duration::from_millis(20), ..quick() };
+    let active = Active {
+        timeout: Duration::from_millis(20),
+        ..quick()
+    };
     let upstream = started(spec("127.0.0.1", server.address.port(), active));
     until_health(&upstream, Unhealthy).await;
-    assert_eq!(upstream.nodes()[0].health_and_counters().1.timeout_failure, 3);
+    assert_eq!(
+        upstream.nodes()[0].health_and_counters().1.timeout_failure,
+        3
+    );
 }
 
 #[tokio::test]
 async fn tcp_probes_ask_for_no_more_than_a_connection() {
     let server = Server::start().await;
     server.set(500);
-    let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();
+    let free = TcpListener::bind("127.0.0.1:0")
+        .await
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port();
     let port = Some(server.address.port());
-    let upstream = started(spec("127.0.0.1", free, Active { kind: ProbeKind::Tcp, port, ..quick() }));
+    let upstream = started(spec(
+        "127.0.0.1",
+        free,
+        Active {
+            kind: ProbeKind::Tcp,
+            port,
+            ..quick()
+        },
+    ));
     let node = &upstream.nodes()[0];
     node.report_tcp_failure();
     node.report_tcp_failure();
@@ -329,16 +414,29 @@ async fn the_request_is_as_configured() {
     let _upstream = started(spec.clone());
     until("a probe", || !server.requests().is_empty()).await;
     let request = server.requests().remove(0);
-    assert!(request.starts_with("POST /healthz?deep=1 HTTP/1.1\r\n"), "{request}");
+    assert!(
+        request.starts_with("POST /healthz?deep=1 HTTP/1.1\r\n"),
+        "{request}"
+    );
     assert!(request.ends_with("\r\n\r\nping"), "{request}");
     let lines: Vec<String> = request.lines().map(str::to_ascii_lowercase).collect();
-    for line in ["host: checked.test", "x-probe: yes", "connection: close", "content-length: 4"] {
+    for line in [
+        "host: checked.test",
+        "x-probe: yes",
+        "connection: close",
+        "content-length: 4",
+    ] {
         assert!(lines.iter().any(|l| l == line), "{line} in {request}");
     }
     server.requests.lock().unwrap().clear();
     let pass_host = PassHost::Rewrite(HeaderValue::from_static("rewritten.test"));
     let _upstream = started(Spec { pass_host, ..spec });
-    let rewritten = || server.requests().iter().any(|r| r.contains("Host: rewritten.test\r\n"));
+    let rewritten = || {
+        server
+            .requests()
+            .iter()
+            .any(|r| r.contains("Host: rewritten.test\r\n"))
+    };
     until("the upstream's own host", rewritten).await;
 }
 
@@ -346,18 +444,34 @@ async fn the_request_is_as_configured() {
 async fn a_node_given_by_name_is_probed_by_its_name() {
     let server = Server::start().await;
     let upstream = started(spec("node.test", server.address.port(), quick()));
-    until("a probe", || server.requests().iter().any(|r| r.contains("Host: node.test\r\n"))).await;
+    until("a probe", || {
+        server
+            .requests()
+            .iter()
+            .any(|r| r.contains("Host: node.test\r\n"))
+    })
+    .await;
     let report = upstream.report().unwrap();
-    assert_eq!((&*report.nodes[0].ip, &*report.nodes[0].hostname), ("127.0.0.1", "node.test"));
+    assert_eq!(
+        (&*report.nodes[0].ip, &*report.nodes[0].hostname),
+        ("127.0.0.1", "node.test")
+    );
 }
 
 #[tokio::test]
 async fn https_probes_verify_certificates_when_they_are_to() {
-    let data = concat!(env!("CARGO_MANIFEST_DIR"), "/src/upstream/health/testdata/node.test");
+    let data = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/src/upstream/health/testdata/node.test"
+    );
     let settings = TlsSettings::intermediate(&format!("{data}.crt"), &format!("{data}.key"));
     let server = Server::start_with(Some(settings.unwrap().build())).await;
     let https = |verify| {
-        let active = Active { kind: ProbeKind::Https, verify, ..quick() };
+        let active = Active {
+            kind: ProbeKind::Https,
+            verify,
+            ..quick()
+        };
         spec("node.test", server.address.port(), active)
     };
     // Nobody known signed it.
@@ -410,7 +524,10 @@ async fn probes_end_with_their_upstream_and_with_its_successor() {
     until("a probe", || !server.requests().is_empty()).await;
     let second = Upstream::build(spec, Some(&first), &environment).unwrap();
     let probing = |upstream: &Upstream| Arc::strong_count(&upstream.nodes()[0]) > 1;
-    assert!(probing(&first) && !probing(&second), "a build is not felt outside");
+    assert!(
+        probing(&first) && !probing(&second),
+        "a build is not felt outside"
+    );
     second.start();
     until("the end of the first", || !probing(&first)).await;
     assert!(probing(&second));

@@ -34,7 +34,11 @@ pub struct Lifetimes {
 impl Default for Lifetimes {
     fn default() -> Self {
         let seconds = Duration::from_secs;
-        Self { min: seconds(1), max: seconds(300), max_retry: seconds(30) }
+        Self {
+            min: seconds(1),
+            max: seconds(300),
+            max_retry: seconds(30),
+        }
     }
 }
 
@@ -48,7 +52,11 @@ pub struct Names {
 impl Names {
     /// None yet.
     pub fn new(resolver: Arc<dyn Resolve>, lifetimes: Lifetimes) -> Arc<Self> {
-        Arc::new(Self { resolver, lifetimes, live: Mutex::default() })
+        Arc::new(Self {
+            resolver,
+            lifetimes,
+            live: Mutex::default(),
+        })
     }
 
     /// The one watch of this name; it may have addresses already. Resolves nothing until it is started.
@@ -62,6 +70,7 @@ impl Names {
             addresses: ArcSwapOption::empty(),
             // Gateways that start together must not all begin with the same address.
             turn: AtomicUsize::new(rand::random::<u16>().into()),
+            probe_turn: AtomicUsize::new(0),
             asked: watch::Sender::new(false),
             started: AtomicBool::new(false),
             task: OnceLock::new(),
@@ -82,6 +91,8 @@ pub struct Name {
     name: Arc<str>,
     addresses: ArcSwapOption<Box<[IpAddr]>>,
     turn: AtomicUsize,
+    /// A count of its own: probes between requests must not make these meet the same address each time.
+    probe_turn: AtomicUsize,
     /// Whether the first question was answered, well or not.
     asked: watch::Sender<bool>,
     started: AtomicBool,
@@ -97,9 +108,18 @@ impl Name {
 
     /// One of the addresses, each in its turn; `None` as long as there was no answer.
     pub fn next(&self) -> Option<IpAddr> {
+        self.take_turn(&self.turn)
+    }
+
+    /// One of the addresses, for a probe.
+    pub(super) fn next_to_probe(&self) -> Option<IpAddr> {
+        self.take_turn(&self.probe_turn)
+    }
+
+    fn take_turn(&self, turn: &AtomicUsize) -> Option<IpAddr> {
         let held = self.addresses.load();
         let addresses = held.as_deref()?;
-        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+        let turn = turn.fetch_add(1, Ordering::Relaxed);
         addresses.get(turn.checked_rem(addresses.len())?).copied()
     }
 
@@ -110,7 +130,11 @@ impl Name {
 
     /// All addresses of the last good answer.
     pub fn all(&self) -> Vec<IpAddr> {
-        self.addresses.load().as_deref().map(|addresses| addresses.to_vec()).unwrap_or_default()
+        self.addresses
+            .load()
+            .as_deref()
+            .map(|addresses| addresses.to_vec())
+            .unwrap_or_default()
     }
 
     /// Begins to resolve, and goes on until the name is dropped. Does nothing when it has begun.
@@ -159,7 +183,10 @@ impl Drop for Name {
         }
         let mut live = self.names.live.lock();
         // Another may have been made since the last holder left.
-        if live.get(&self.name).is_some_and(|held| held.strong_count() == 0) {
+        if live
+            .get(&self.name)
+            .is_some_and(|held| held.strong_count() == 0)
+        {
             live.remove(&self.name);
         }
     }
@@ -171,7 +198,11 @@ fn same_set(one: &[IpAddr], other: &[IpAddr]) -> bool {
 }
 
 async fn keep_resolving(watch: Weak<Name>, names: Arc<Names>, name: Arc<str>) {
-    let Lifetimes { min, max, max_retry } = names.lifetimes;
+    let Lifetimes {
+        min,
+        max,
+        max_retry,
+    } = names.lifetimes;
     let mut retry = None;
     loop {
         let answer = names.resolver.resolve(&name).await;
