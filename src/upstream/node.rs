@@ -138,8 +138,8 @@ impl Node {
         }
     }
 
-    /// All addresses, without taking turns.
-    pub(super) fn addresses(&self) -> Vec<IpAddr> {
+    /// All addresses, without taking turns; empty as long as a name is not resolved.
+    pub fn addresses(&self) -> Vec<IpAddr> {
         match &self.address {
             Address::Fixed(address) => vec![address.ip()],
             Address::Named(name) => name.all(),
