@@ -1,6 +1,6 @@
 //! A radix tree over bytes that shares what an edit does not touch.
 //!
-//! A clone is a pointer per child of the root. An edit copies the nodes from the root to the key and nothing else, and
+//! A clone is a pointer. An edit copies the nodes from the root to the key and nothing else, and
 //! copies none of them when the tree is not shared. Nodes that neither hold something nor branch are merged away, so
 //! the shape depends on the content alone.
 
@@ -13,13 +13,12 @@ pub(super) trait Slot: Default {
     fn is_empty(&self) -> bool;
 }
 
-#[derive(Clone)]
 pub(super) struct Tree<S> {
-    root: Node<S>,
+    root: Option<Arc<Node<S>>>,
 }
 
 struct Node<S> {
-    /// The bytes between the parent and here; empty for the root alone.
+    /// The bytes between the parent and here; empty for a root that branches at once.
     label: SmallVec<[u8; 16]>,
     slot: S,
     /// Sorted by first byte.
@@ -35,19 +34,16 @@ impl<S: Slot + Clone> Tree<S> {
     /// Visits what the nodes on the way to `key` hold, from the shortest prefix to `key` itself; `true` tells that a
     /// node stands for the whole key.
     pub(super) fn walk<'t>(&'t self, key: &[u8], mut visit: impl FnMut(&'t S, bool)) {
-        let mut node = &self.root;
+        let mut next = self.root.as_deref();
         let mut rest = key;
-        loop {
+        while let Some(node) = next {
+            let Some(after) = rest.strip_prefix(node.label.as_slice()) else {
+                return;
+            };
             if !node.slot.is_empty() {
-                visit(&node.slot, rest.is_empty());
+                visit(&node.slot, after.is_empty());
             }
-            let Some(child) = rest.first().and_then(|first| node.child(*first)) else {
-                return;
-            };
-            let Some(after) = rest.strip_prefix(child.label.as_slice()) else {
-                return;
-            };
-            node = child;
+            next = after.first().and_then(|first| node.child(*first));
             rest = after;
         }
     }
@@ -55,55 +51,24 @@ impl<S: Slot + Clone> Tree<S> {
     /// What `key` itself holds.
     pub(super) fn get(&self, key: &[u8]) -> Option<&S> {
         let mut found = None;
-        self.walk(key, |slot, whole| found = whole.then_some(slot).or(found));
+        self.walk(key, |slot, whole| found = whole.then_some(slot));
         found
     }
 
     /// Lets `edit` change what `key` holds. A key comes into being by being filled and goes by being emptied.
     pub(super) fn edit(&mut self, key: &[u8], edit: impl FnOnce(&mut S)) {
-        let mut node = &mut self.root;
-        let mut is_root = true;
-        let mut rest = key;
-        loop {
-            let Some(&first) = rest.first() else {
-                // Only for the root: the last step of a longer key is taken at its parent.
-                return edit(&mut node.slot);
-            };
-            let index = match node
-                .children
-                .binary_search_by_key(&first, |child| child.first)
-            {
-                Ok(index) => index,
-                Err(index) => {
-                    let leaf = Node::leaf(rest, edit);
-                    return node.add(index, leaf);
-                }
-            };
-            let Some(child) = node.children.get(index) else {
-                return;
-            };
-            let common = common(&child.node.label, rest);
-            let Some((shared, after)) = rest.split_at_checked(common) else {
-                return;
-            };
-            if common < child.node.label.len() {
-                let leaf = Node::leaf(after, edit);
-                return node.split(index, shared, leaf);
-            }
-            if after.is_empty() {
-                return node.edit_child(index, is_root, edit);
-            }
-            rest = after;
-            is_root = false;
-            let Some(child) = node.children.get_mut(index) else {
-                return;
-            };
-            node = Arc::make_mut(&mut child.node);
+        let Some(root) = &mut self.root else {
+            let leaf = Node::leaf(key, edit);
+            self.root = (!leaf.slot.is_empty()).then(|| Arc::new(leaf));
+            return;
+        };
+        if edit_at(root, key, edit) {
+            self.root = None;
         }
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.root.slot.is_empty() && self.root.children.is_empty()
+        self.root.is_none()
     }
 
     #[cfg(test)]
@@ -115,8 +80,88 @@ impl<S: Slot + Clone> Tree<S> {
                 .map(|child| count(&child.node))
                 .sum::<usize>()
         }
-        count(&self.root)
+        self.root.as_deref().map_or(0, count)
     }
+}
+
+/// Edits at or below a node; true when the node has become needless. A loop, not a recursion: the depth is the
+/// configuration's.
+fn edit_at<S: Slot + Clone>(
+    mut place: &mut Arc<Node<S>>,
+    mut key: &[u8],
+    edit: impl FnOnce(&mut S),
+) -> bool {
+    loop {
+        let common = common(&place.label, key);
+        let Some((shared, rest)) = key.split_at_checked(common) else {
+            return false;
+        };
+        if common < place.label.len() {
+            split(place, shared, Node::leaf(rest, edit));
+            return false;
+        }
+        let node = Arc::make_mut(place);
+        let Some(first) = rest.first() else {
+            edit(&mut node.slot);
+            return node.tidy();
+        };
+        let index = match node
+            .children
+            .binary_search_by_key(first, |child| child.first)
+        {
+            Ok(index) => index,
+            Err(index) => {
+                node.add(index, Node::leaf(rest, edit));
+                return false;
+            }
+        };
+        // The last step is taken from above, where a needless node can be removed. The node above it stays: it holds
+        // something or has another child.
+        if node
+            .children
+            .get(index)
+            .is_some_and(|child| *child.node.label == *rest)
+        {
+            node.edit_child(index, edit);
+            return false;
+        }
+        let Some(child) = node.children.get_mut(index) else {
+            return false;
+        };
+        place = &mut child.node;
+        key = rest;
+    }
+}
+
+/// Puts a node for `shared`, the beginning of the label of the node at `place`, above that node, and `leaf` beside it;
+/// where nothing of the key is left, the new node itself takes what `leaf` holds.
+fn split<S: Slot + Clone>(place: &mut Arc<Node<S>>, shared: &[u8], mut leaf: Node<S>) {
+    if leaf.slot.is_empty() {
+        return;
+    }
+    let lower = Arc::make_mut(place);
+    lower.label.drain(..shared.len());
+    let lower = Child {
+        first: lower.first(),
+        node: Arc::clone(place),
+    };
+    let mut upper = Node {
+        label: SmallVec::from_slice(shared),
+        slot: S::default(),
+        children: Box::new([lower]),
+    };
+    if leaf.label.is_empty() {
+        upper.slot = std::mem::take(&mut leaf.slot);
+    } else {
+        let index = usize::from(
+            upper
+                .children
+                .iter()
+                .all(|child| child.first < leaf.first()),
+        );
+        upper.add(index, leaf);
+    }
+    *place = Arc::new(upper);
 }
 
 impl<S: Slot + Clone> Node<S> {
@@ -145,84 +190,45 @@ impl<S: Slot + Clone> Node<S> {
         }
         let mut children = std::mem::take(&mut self.children).into_vec();
         children.reserve_exact(1);
-        children.insert(index, leaf.into_child());
+        children.insert(
+            index,
+            Child {
+                first: leaf.first(),
+                node: Arc::new(leaf),
+            },
+        );
         self.children = children.into();
     }
 
-    /// Puts a node for `shared`, the beginning of the child's label, between this node and the child, and `leaf` beside
-    /// the child; where nothing of the key is left, the new node itself takes what `leaf` holds.
-    fn split(&mut self, index: usize, shared: &[u8], leaf: Self) {
-        if leaf.slot.is_empty() {
-            return;
-        }
-        let Some(place) = self.children.get_mut(index) else {
+    fn edit_child(&mut self, index: usize, edit: impl FnOnce(&mut S)) {
+        let Some(child) = self.children.get_mut(index) else {
             return;
         };
-        let lower = Arc::make_mut(&mut place.node);
-        lower.label.drain(..shared.len());
-        let lower = Child {
-            first: lower.first(),
-            node: Arc::clone(&place.node),
-        };
-        let mut between = Self {
-            label: SmallVec::from_slice(shared),
-            slot: S::default(),
-            children: Box::new([lower]),
-        };
-        if leaf.label.is_empty() {
-            between.slot = leaf.slot;
-        } else {
-            let index = usize::from(
-                between
-                    .children
-                    .iter()
-                    .all(|child| child.first < leaf.first()),
-            );
-            between.add(index, leaf);
-        }
-        *place = between.into_child();
-    }
-
-    /// Edits what a child holds and tidies up: an empty leaf goes, a node with nothing but one child joins it.
-    fn edit_child(&mut self, index: usize, is_root: bool, edit: impl FnOnce(&mut S)) {
-        let Some(place) = self.children.get_mut(index) else {
-            return;
-        };
-        let child = Arc::make_mut(&mut place.node);
-        edit(&mut child.slot);
-        if !child.slot.is_empty() {
-            return;
-        }
-        match child.children.len() {
-            0 => {
-                let mut children = std::mem::take(&mut self.children).into_vec();
-                children.remove(index);
-                self.children = children.into();
-                if !is_root && self.slot.is_empty() {
-                    self.join_only_child();
-                }
-            }
-            1 => child.join_only_child(),
-            _ => {}
+        let node = Arc::make_mut(&mut child.node);
+        edit(&mut node.slot);
+        if node.tidy() {
+            let mut children = std::mem::take(&mut self.children).into_vec();
+            children.remove(index);
+            self.children = children.into();
+            self.tidy();
         }
     }
 
-    fn join_only_child(&mut self) {
-        let [only] = &*self.children else { return };
-        let mut joined = Self::clone(&only.node);
-        joined.label.insert_from_slice(0, &self.label);
-        *self = joined;
+    /// Joins a node that holds nothing with its only child. True when there is no child either.
+    fn tidy(&mut self) -> bool {
+        if !self.slot.is_empty() {
+            return false;
+        }
+        if let [only] = &*self.children {
+            let mut joined = Self::clone(&only.node);
+            joined.label.insert_from_slice(0, &self.label);
+            *self = joined;
+        }
+        self.slot.is_empty() && self.children.is_empty()
     }
 
     fn first(&self) -> u8 {
         self.label.first().copied().unwrap_or_default()
-    }
-
-    fn into_child(self) -> Child<S> {
-        Child {
-            first: self.first(),
-            node: Arc::new(self),
-        }
     }
 }
 
@@ -233,14 +239,29 @@ fn common(one: &[u8], other: &[u8]) -> usize {
         .count()
 }
 
-impl<S: Slot> Default for Tree<S> {
+/// Lets go of children without recursion, whatever the depth.
+impl<S> Drop for Node<S> {
+    fn drop(&mut self) {
+        let mut open = std::mem::take(&mut self.children).into_vec();
+        while let Some(child) = open.pop() {
+            if let Some(mut node) = Arc::into_inner(child.node) {
+                open.append(&mut std::mem::take(&mut node.children).into_vec());
+            }
+        }
+    }
+}
+
+impl<S> Default for Tree<S> {
     fn default() -> Self {
-        let root = Node {
-            label: SmallVec::new(),
-            slot: S::default(),
-            children: Box::default(),
-        };
-        Self { root }
+        Self { root: None }
+    }
+}
+
+impl<S> Clone for Tree<S> {
+    fn clone(&self) -> Self {
+        Self {
+            root: self.root.clone(),
+        }
     }
 }
 
@@ -284,6 +305,43 @@ mod tests {
 
     fn key() -> impl Strategy<Value = Vec<u8>> {
         prop::collection::vec(prop::sample::select(b"ab/".to_vec()), 0..8)
+    }
+
+    #[test]
+    fn deep_trees_need_no_deep_stack() {
+        // As deep as it can get: a route for each beginning of the longest path that APISIX takes.
+        let longest = [b'a'; 4096];
+        let mut tree = Tree::default();
+        for length in 0..=longest.len() {
+            tree.edit(&longest[..length], |slot| *slot = Some(1));
+        }
+        assert_eq!(tree.nodes(), 4097);
+        let copy = tree.clone();
+        tree.edit(&longest, |slot| *slot = None);
+        assert_eq!((tree.nodes(), copy.nodes()), (4096, 4097));
+    }
+
+    #[test]
+    fn an_edit_copies_the_way_to_the_key_and_nothing_else() {
+        let mut tree = Tree::default();
+        for number in 0..5_000u32 {
+            tree.edit(format!("/v1/{number:05}/x").as_bytes(), |slot| {
+                *slot = Some(number)
+            });
+        }
+        let nodes = |tree: &Tree<Option<u32>>| {
+            let mut open: Vec<_> = tree.root.iter().collect();
+            let mut nodes = std::collections::HashSet::new();
+            while let Some(node) = open.pop() {
+                nodes.insert(std::sync::Arc::as_ptr(node));
+                open.extend(node.children.iter().map(|child| &child.node));
+            }
+            nodes
+        };
+        let before = tree.clone();
+        tree.edit(b"/v1/01234/x", |slot| *slot = Some(0));
+        // The root, which ends behind the first digit, and a node for each of the others.
+        assert_eq!(nodes(&tree).difference(&nodes(&before)).count(), 5);
     }
 
     proptest! {

@@ -25,9 +25,7 @@ use crossway_sdk::{
 };
 use http::{HeaderName, HeaderValue, header};
 use pingora_core::{
-    Error, ErrorType, Result,
-    modules::http::HttpModules,
-    protocols::Digest,
+    Error, ErrorType, Result, modules::http::HttpModules, protocols::Digest,
     upstreams::peer::HttpPeer,
 };
 use pingora_http::{RequestHeader, ResponseHeader};

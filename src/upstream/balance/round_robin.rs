@@ -17,6 +17,8 @@ pub(super) struct RoundRobin {
     weights: Box<[u32]>,
     cycle: Cycle,
     turn: AtomicU64,
+    /// Turns of [`RoundRobin::among_usable`]: a count of its own, or the two would fall into step and skip a node.
+    spare: AtomicU64,
 }
 
 /// Who has which turn.
@@ -59,11 +61,8 @@ impl RoundRobin {
             weights,
             cycle,
             turn,
+            spare: AtomicU64::new(0),
         }
-    }
-
-    fn next_turn(&self) -> u64 {
-        self.turn.fetch_add(1, Ordering::Relaxed)
     }
 
     fn node_of(&self, turn: u64) -> usize {
@@ -91,12 +90,13 @@ impl RoundRobin {
             nodes.filter(|&(node, &weight)| weight > 0 && pick.is_usable(node))
         };
         let total: u64 = usable().map(|(_, &weight)| u64::from(weight)).sum();
+        let turn = self.spare.fetch_add(1, Ordering::Relaxed);
         if total == 0 {
             let count = usable_without_weight(&self.weights, pick).count();
-            let chosen = fraction(self.next_turn(), count as u64);
+            let chosen = fraction(turn, count as u64);
             return usable_without_weight(&self.weights, pick).nth(usize::try_from(chosen).ok()?);
         }
-        let mut place = fraction(self.next_turn(), total);
+        let mut place = fraction(turn, total);
         for (node, &weight) in usable() {
             match place.checked_sub(u64::from(weight)) {
                 Some(rest) => place = rest,
@@ -112,7 +112,7 @@ impl Balance for RoundRobin {
     fn pick(&self, pick: &Pick<'_>) -> Option<usize> {
         // A turn that falls on a node out of use passes on: the others keep their shares.
         for _ in 0..self.weights.len().min(MAX_TURNS) {
-            let node = self.node_of(self.next_turn());
+            let node = self.node_of(self.turn.fetch_add(1, Ordering::Relaxed));
             if pick.is_usable(node) {
                 return Some(node);
             }
@@ -126,7 +126,6 @@ fn remainder(turn: u64, length: usize) -> usize {
     (turn % (length as u64).max(1)) as usize
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "less than `of`")]
 fn fraction(turn: u64, of: u64) -> u64 {
     ((u128::from(turn.wrapping_mul(GOLDEN)) * u128::from(of)) >> 64) as u64
 }
@@ -151,15 +150,22 @@ fn smooth(weights: &[u32]) -> Box<[u16]> {
     (0..sum).map(turn).collect()
 }
 
-/// The number nearest to the golden section of `length` that has no factor in common with it.
+/// A number about the golden section of `length` without a factor in common with it, whose multiples, modulo `length`,
+/// spread evenly all along the cycle. They do when the continued fraction of the two has but small terms.
 fn stride(length: u64) -> u64 {
-    fn gcd(a: u64, b: u64) -> u64 {
-        if b == 0 { a } else { gcd(b, a % b) }
-    }
     let section = fraction(1, length);
     let near = |distance: u64| [section.saturating_sub(distance), section + distance];
-    (0..length)
-        .flat_map(near)
-        .find(|&n| n > 0 && gcd(n, length) == 1)
-        .unwrap_or(1)
+    let candidates = (0..length.min(64)).flat_map(near).filter(|&n| n > 0);
+    let best = candidates
+        .filter_map(|n| Some((unevenness(length, n)?, n)))
+        .min();
+    best.map_or(1, |(_, stride)| stride)
+}
+
+/// The largest term of the continued fraction of a / b; `None` when the two have a common factor.
+fn unevenness(a: u64, b: u64) -> Option<u64> {
+    match a.checked_rem(b) {
+        None => (a == 1).then_some(0),
+        Some(rest) => Some(unevenness(b, rest)?.max(a / b)),
+    }
 }
