@@ -1,2 +1,21 @@
-//! Crossway, an API gateway.
+//! Crossway, an API gateway on Cloudflare Pingora that takes the configuration of Apache APISIX as it is.
+//!
+//! A custom gateway is a `main.rs` of a few lines over [`Gateway`]. The rooms and floors of this crate are described in
+//! `ARCHITECTURE.md`.
+
 pub mod chain;
+pub mod cli;
+pub mod compile;
+pub mod gateway;
+pub mod matcher;
+pub mod model;
+pub mod observe;
+pub mod proxy;
+pub mod settings;
+pub mod snapshot;
+pub mod status;
+pub mod store;
+pub mod sync;
+pub mod upstream;
+
+pub use gateway::Gateway;

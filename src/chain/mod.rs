@@ -4,7 +4,7 @@ mod meta;
 mod run;
 
 pub use meta::{Meta, MetaError};
-pub use run::Outcome;
+pub use run::{Failed, Outcome};
 
 use crossway_sdk::{
     definition::Instance,

@@ -229,15 +229,13 @@ impl Placed {
 
     /// The reply with `_meta.error_response` for a body.
     fn dress(&self, mut reply: Reply) -> Reply {
-        if let Some(body) = self
+        let replacement = self
             .entry
             .meta
             .as_ref()
-            .and_then(|m| m.error_response.as_ref())
-        {
-            if reply.status.as_u16() >= 400 {
-                reply.body = ReplyBody::Bytes(body.clone());
-            }
+            .and_then(|m| m.error_response.as_ref());
+        if let (true, Some(body)) = (reply.status.as_u16() >= 400, replacement) {
+            reply.body = ReplyBody::Bytes(body.clone());
         }
         reply
     }

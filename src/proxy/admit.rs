@@ -35,16 +35,27 @@ pub(super) fn admit(
     if head.raw_path().len() > options.max_target {
         return Err(Reply::status(414));
     }
-    let path = head.uri.path();
-    if !path.starts_with('/') && !(path == "*" && head.method == Method::OPTIONS) {
-        return Err(Reply::status(400));
-    }
-    match target::normalise(path, &options.target) {
-        Ok(std::borrow::Cow::Borrowed(same)) if same.len() == path.len() => {}
-        Ok(normal) => request.normal_path = Some(normal.into_owned().into_boxed_str()),
-        Err(error) => {
-            tracing::debug!(%error, "a request target was refused");
+    let written = head.raw_path();
+    if written == b"*" {
+        if head.method != Method::OPTIONS {
             return Err(Reply::status(400));
+        }
+    } else {
+        let origin_form = match head.uri.scheme() {
+            Some(_) => head
+                .uri
+                .path_and_query()
+                .map_or("/", |pq| pq.as_str())
+                .as_bytes(),
+            None => written,
+        };
+        match target::normalise(origin_form, options.target) {
+            Ok(normal) if normal.path == head.uri.path() => {}
+            Ok(normal) => request.normal_path = Some(normal.path.into_owned().into_boxed_str()),
+            Err(error) => {
+                tracing::debug!(%error, "a request target was refused");
+                return Err(Reply::status(400));
+            }
         }
     }
     if let (Some(limit), Some(length)) = (options.max_body, content_length(head)) {
@@ -82,10 +93,15 @@ fn survey(head: &RequestHeader, options: &Options) -> Result<Survey, Reply> {
 
 /// TRACE would show the client what proxies before us added (RFC 9110 §9.3.8).
 fn judge_method(head: &RequestHeader) -> Result<(), Reply> {
-    match head.method.as_str() {
-        "TRACE" | "TRACK" => Err(Reply::status(405)),
-        _ => Ok(()),
+    if is_refused_method(&head.method) {
+        return Err(Reply::status(405));
     }
+    Ok(())
+}
+
+/// Whether requests of this method are answered with 405, whatever the routes say.
+pub fn is_refused_method(method: &Method) -> bool {
+    matches!(method.as_str(), "TRACE" | "TRACK")
 }
 
 /// The host without its port, in lower case. HTTP/1.1 demands one (RFC 9112 §3.2).
@@ -98,9 +114,14 @@ fn host(head: &RequestHeader) -> Result<Box<str>, Reply> {
             None => return Err(Reply::status(400)),
         },
     };
-    let name = without_port(authority).ok_or_else(|| Reply::status(400))?;
+    host_name(authority).ok_or_else(|| Reply::status(400))
+}
+
+/// The name that routes are found by: lower case, without port and final dot. `None` for what is no host (400).
+pub fn host_name(authority: &str) -> Option<Box<str>> {
+    let name = without_port(authority)?;
     let name = name.strip_suffix('.').unwrap_or(name);
-    Ok(name.to_ascii_lowercase().into_boxed_str())
+    Some(name.to_ascii_lowercase().into_boxed_str())
 }
 
 /// Strips the port and judges the characters; `None` for what is no host.
@@ -109,23 +130,35 @@ fn without_port(authority: &str) -> Option<&str> {
         let end = authority.find(']')?;
         let (name, rest) = authority.split_at_checked(end + 1)?;
         let inner = name.strip_prefix('[')?.strip_suffix(']')?;
-        let valid = inner.bytes().all(|b| b.is_ascii_hexdigit() || matches!(b, b':' | b'.'));
+        let valid = inner
+            .bytes()
+            .all(|b| b.is_ascii_hexdigit() || matches!(b, b':' | b'.'));
         return (valid && is_port(rest)).then_some(name);
     }
     let (name, port) = match authority.find(':') {
         Some(at) => authority.split_at_checked(at)?,
         None => (authority, ""),
     };
-    let valid = name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_'));
+    let valid = name
+        .bytes()
+        .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_'));
     (valid && is_port(port)).then_some(name)
 }
 
 fn is_port(text: &str) -> bool {
-    text.is_empty() || text.strip_prefix(':').is_some_and(|p| p.bytes().all(|b| b.is_ascii_digit()))
+    text.is_empty()
+        || text
+            .strip_prefix(':')
+            .is_some_and(|p| p.bytes().all(|b| b.is_ascii_digit()))
 }
 
 fn content_length(head: &RequestHeader) -> Option<u64> {
-    head.headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+    head.headers
+        .get(header::CONTENT_LENGTH)?
+        .to_str()
+        .ok()?
+        .parse()
+        .ok()
 }
 
 fn inet(address: Option<&PeerAddr>) -> Option<SocketAddr> {
@@ -147,7 +180,16 @@ mod tests {
         ] {
             assert_eq!(without_port(given), Some(name), "{given}");
         }
-        for given in ["a.test evil", "a.test/x", "u@a.test", "a.test:80x", "[::1", "[::1]x", "a,b", "a\tb"] {
+        for given in [
+            "a.test evil",
+            "a.test/x",
+            "u@a.test",
+            "a.test:80x",
+            "[::1",
+            "[::1]x",
+            "a,b",
+            "a\tb",
+        ] {
             assert_eq!(without_port(given), None, "{given}");
         }
     }

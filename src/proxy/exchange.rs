@@ -70,7 +70,11 @@ impl InFlight {
     /// Settles who answered, with what.
     pub fn answered(&mut self, status: u16, source: ResponseSource) {
         self.stage = Stage::Answering;
-        self.request.response = Response { status, source, ..self.request.response };
+        self.request.response = Response {
+            status,
+            source,
+            ..self.request.response
+        };
     }
 
     /// Runs `call` over the global rules' chain and then over the route's.

@@ -27,7 +27,9 @@ pub(super) fn shape(
     host(flight, head)?;
     forwarded(flight, options, client_host, head)?;
     identity(flight, head)?;
-    if !flight.route.as_ref().is_some_and(|route| route.websocket) && head.headers.contains_key(header::UPGRADE) {
+    if !flight.route.as_ref().is_some_and(|route| route.websocket)
+        && head.headers.contains_key(header::UPGRADE)
+    {
         head.remove_header(&header::UPGRADE);
         head.remove_header(&header::CONNECTION);
     }
@@ -40,7 +42,11 @@ fn target(flight: &InFlight, head: &mut RequestHeader) -> Result<()> {
         return head.set_raw_path(rewritten);
     }
     if head.uri.scheme().is_some() {
-        let origin_form = head.uri.path_and_query().map_or("/", |pq| pq.as_str()).to_owned();
+        let origin_form = head
+            .uri
+            .path_and_query()
+            .map_or("/", |pq| pq.as_str())
+            .to_owned();
         head.set_raw_path(origin_form.as_bytes())?;
     }
     Ok(())
@@ -49,7 +55,10 @@ fn target(flight: &InFlight, head: &mut RequestHeader) -> Result<()> {
 /// `pass_host` decides; a plugin's host counts only with `pass`.
 fn host(flight: &InFlight, head: &mut RequestHeader) -> Result<()> {
     let chosen = match flight.upstream.as_ref().map(|u| &u.spec().pass_host) {
-        Some(PassHost::Node) => flight.picked.as_ref().map(|p| p.node.host_header().clone()),
+        Some(PassHost::Node) => flight
+            .picked
+            .as_ref()
+            .map(|p| p.node().host_header().clone()),
         Some(PassHost::Rewrite(value)) => Some(value.clone()),
         _ => flight.request.rewritten.host.clone(),
     };
@@ -70,8 +79,11 @@ fn forwarded(
     let ip = ip_value(request.client.ip());
     let trusted = !options.trusted.is_empty() && options.trusted.contains(request.client.ip());
     let known = |name: &HeaderName| trusted && head.headers.contains_key(name);
-    let (keeps_proto, keeps_host, keeps_port) =
-        (known(&X_FORWARDED_PROTO), known(&X_FORWARDED_HOST), known(&X_FORWARDED_PORT));
+    let (keeps_proto, keeps_host, keeps_port) = (
+        known(&X_FORWARDED_PROTO),
+        known(&X_FORWARDED_HOST),
+        known(&X_FORWARDED_PORT),
+    );
 
     let chain = match head.headers.get(&X_FORWARDED_FOR) {
         Some(before) if trusted || options.trusted.is_empty() => {
@@ -79,14 +91,18 @@ fn forwarded(
             joined.extend_from_slice(before.as_bytes());
             joined.extend_from_slice(b", ");
             joined.extend_from_slice(ip.as_bytes());
-            HeaderValue::from_maybe_shared(bytes::Bytes::from(joined)).unwrap_or_else(|_| ip.clone())
+            HeaderValue::from_maybe_shared(bytes::Bytes::from(joined))
+                .unwrap_or_else(|_| ip.clone())
         }
         _ => ip.clone(),
     };
     head.insert_header(X_REAL_IP, ip)?;
     head.insert_header(X_FORWARDED_FOR, chain)?;
     if !keeps_proto {
-        head.insert_header(X_FORWARDED_PROTO, HeaderValue::from_static(if request.tls { "https" } else { "http" }))?;
+        head.insert_header(
+            X_FORWARDED_PROTO,
+            HeaderValue::from_static(if request.tls { "https" } else { "http" }),
+        )?;
     }
     if let (false, Some(host)) = (keeps_host, client_host) {
         head.insert_header(X_FORWARDED_HOST, host)?;
@@ -105,12 +121,15 @@ fn ip_value(ip: std::net::IpAddr) -> HeaderValue {
     let mut text = [0u8; 48];
     let mut rest = &mut text[..];
     let written = write!(rest, "{ip}").map(|()| 48 - rest.len()).unwrap_or(0);
-    HeaderValue::from_bytes(text.get(..written).unwrap_or_default()).unwrap_or(HeaderValue::from_static("0.0.0.0"))
+    HeaderValue::from_bytes(text.get(..written).unwrap_or_default())
+        .unwrap_or(HeaderValue::from_static("0.0.0.0"))
 }
 
 /// Who the consumer is.
 fn identity(flight: &InFlight, head: &mut RequestHeader) -> Result<()> {
-    let Some(identity) = &flight.request.identity else { return Ok(()) };
+    let Some(identity) = &flight.request.identity else {
+        return Ok(());
+    };
     let [username, credential, custom] = IDENTITY;
     head.insert_header(username, identity.consumer.username_header.clone())?;
     if let Some(id) = &identity.credential {

@@ -1,20 +1,21 @@
 //! Pingora's callbacks, in the order in which they run. Each says what happens; how stands in the files beside.
 
 use super::{
-    InFlight, Options, Reports, admit, failure,
+    InFlight, Options, Reports, admit,
     exchange::Stage,
-    forward,
+    failure, forward,
     reply::{self, insert},
 };
 use crate::{
     chain::Outcome,
     matcher::{self, Query},
     snapshot::{Current, Standing, Target},
-    upstream::{Outcome as NodeOutcome, PickError, Upstream},
+    upstream::Upstream,
 };
 use async_trait::async_trait;
 use bytes::Bytes;
 use crossway_sdk::{
+    balance::Outcome as NodeOutcome,
     exchange::{BodyError, Exchange},
     flow::Reply,
     plugin::Phases,
@@ -22,12 +23,10 @@ use crossway_sdk::{
     route::Matched,
     variables::{self, View},
 };
-use http::{HeaderName, HeaderValue, Method, header};
+use http::{HeaderName, HeaderValue, header};
 use pingora_core::{
-    Error, ErrorType, Result,
-    modules::http::HttpModules,
-    protocols::Digest,
-    upstreams::peer::{HttpPeer, Peer},
+    Error, ErrorType, Result, modules::http::HttpModules, protocols::Digest,
+    upstreams::peer::HttpPeer,
 };
 use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::{FailToProxy, ProxyHttp, Session};
@@ -42,13 +41,17 @@ const X_APISIX_UPSTREAM_STATUS: HeaderName = HeaderName::from_static("x-apisix-u
 pub struct Proxy {
     current: Arc<Current>,
     options: Options,
-    reports: Reports,
+    reports: Arc<dyn Reports>,
 }
 
 impl Proxy {
     /// A proxy that serves whatever `current` holds.
-    pub fn new(current: Arc<Current>, options: Options, reports: Reports) -> Self {
-        Self { current, options, reports }
+    pub fn new(current: Arc<Current>, options: Options, reports: Arc<dyn Reports>) -> Self {
+        Self {
+            current,
+            options,
+            reports,
+        }
     }
 
     async fn answer(
@@ -57,7 +60,14 @@ impl Proxy {
         flight: &mut InFlight,
         reply: Reply,
     ) -> Result<bool> {
-        reply::send(session, flight, &self.options, reply, ResponseSource::Gateway).await?;
+        reply::send(
+            session,
+            flight,
+            &self.options,
+            reply,
+            ResponseSource::Gateway,
+        )
+        .await?;
         Ok(true)
     }
 
@@ -67,9 +77,13 @@ impl Proxy {
             let snapshot = flight.snapshot.clone();
             let found = {
                 let head = session.req_header();
-                let view = View { session, request: &flight.request };
+                let view = View {
+                    session,
+                    request: &flight.request,
+                };
                 let query = Query {
                     host: &flight.request.host,
+                    authority: authority(head),
                     path: flight.request.path(head),
                     method: &head.method,
                     remote: flight.request.client.ip(),
@@ -77,11 +91,15 @@ impl Proxy {
                     body_read: flight.request.body.is_some(),
                 };
                 match snapshot.routes.find(&query) {
-                    matcher::Outcome::Found(found) => Some((
-                        found.value.clone(),
-                        Matched { path: found.path.clone(), host: found.host.cloned() },
-                        found.params,
-                    )),
+                    matcher::Outcome::Found(found) => {
+                        let matched = Matched {
+                            path: found.path.to_shared(),
+                            host: found.host.map(|h| h.to_shared()),
+                        };
+                        let params = found.params(query.path);
+                        let params = params.iter().map(|(n, v)| ((*n).into(), (*v).into()));
+                        Some((found.value.clone(), matched, params.collect()))
+                    }
                     matcher::Outcome::NotFound => return Err(reply::not_found()),
                     matcher::Outcome::NeedsBody => None,
                 }
@@ -96,10 +114,13 @@ impl Proxy {
             }
             // Some candidate asks for the body: read it and match once more.
             let mut exchange = Exchange::new(session, &mut flight.request);
-            exchange.read_body(usize::MAX).await.map_err(|error| match error {
-                BodyError::TooLarge { .. } => Reply::status(413),
-                BodyError::Read(_) => Reply::status(400),
-            })?;
+            exchange
+                .read_body(usize::MAX)
+                .await
+                .map_err(|error| match error {
+                    BodyError::TooLarge { .. } => Reply::status(413),
+                    BodyError::Read(_) => Reply::status(400),
+                })?;
         }
     }
 
@@ -142,7 +163,9 @@ impl Proxy {
 
     /// Whether another node may be tried.
     fn may_retry(&self, flight: &InFlight) -> bool {
-        let Some(upstream) = &flight.upstream else { return false };
+        let Some(upstream) = &flight.upstream else {
+            return false;
+        };
         let tries = u32::try_from(flight.request.tries.len()).unwrap_or(u32::MAX);
         let in_time = match (upstream.spec().retry_timeout, flight.first_pick) {
             (Some(limit), Some(first)) if !limit.is_zero() => first.elapsed() < limit,
@@ -157,14 +180,18 @@ impl Proxy {
         if let Some(attempt) = flight.request.tries.last_mut() {
             attempt.status = Some(status);
         }
-        if let Some(picked) = flight.picked.take() {
+        if let Some(mut picked) = flight.picked.take() {
             if failure::is_timeout(error) {
-                picked.node.report_timeout();
+                picked.node().report_timeout();
             } else {
-                picked.node.report_tcp_failure();
+                picked.node().report_tcp_failure();
             }
-            flight.tried.add(picked.index);
-            picked.finish(NodeOutcome { connect: None, response: None, failed: true });
+            flight.tried.insert(picked.index());
+            picked.report(NodeOutcome {
+                connect: None,
+                response: None,
+                failed: true,
+            });
         }
     }
 }
@@ -195,7 +222,7 @@ impl ProxyHttp for Proxy {
     fn init_downstream_modules(&self, _: &mut HttpModules) {}
 
     async fn request_filter(&self, session: &mut Session, flight: &mut Self::CTX) -> Result<bool> {
-        self.reports.metrics.request_began();
+        self.reports.began();
         // A client that half-closes after its request still wants the answer, and may send the next one early.
         session.set_abort_on_close(false);
         session.set_pipelining_enabled(true);
@@ -209,14 +236,21 @@ impl ProxyHttp for Proxy {
         }
     }
 
-    async fn upstream_peer(&self, session: &mut Session, flight: &mut Self::CTX) -> Result<Box<HttpPeer>> {
+    async fn upstream_peer(
+        &self,
+        session: &mut Session,
+        flight: &mut Self::CTX,
+    ) -> Result<Box<HttpPeer>> {
         let Some(upstream) = flight.upstream.clone() else {
             return Error::e_explain(ErrorType::HTTPStatus(503), "no upstream");
         };
         let key = match flight.hash_key {
             Some(key) => key,
             None => {
-                let key = upstream.hash_key(&View { session, request: &flight.request });
+                let key = upstream.hash_key(&View {
+                    session,
+                    request: &flight.request,
+                });
                 flight.hash_key = Some(key);
                 key
             }
@@ -225,16 +259,13 @@ impl ProxyHttp for Proxy {
         let picked = match upstream.pick(key, &flight.tried) {
             Ok(picked) => picked,
             Err(error) => {
-                let status = match error {
-                    PickError::AllTried => 502,
-                    _ => 503,
-                };
-                return Error::e_explain(ErrorType::HTTPStatus(status), error.to_string());
+                let status = ErrorType::HTTPStatus(error.status().as_u16());
+                return Error::e_explain(status, error.to_string());
             }
         };
-        let node = &picked.node;
+        let node = picked.node();
         flight.request.tries.push(Try {
-            address: node.address(),
+            address: Some(picked.address()),
             host: node.host().clone(),
             port: node.port(),
             scheme: upstream.spec().scheme.as_str(),
@@ -244,15 +275,18 @@ impl ProxyHttp for Proxy {
             connected: None,
             answered: None,
         });
-        let Some(mut peer) = node.peer() else {
-            return Error::e_explain(ErrorType::HTTPStatus(503), "the node's name is not resolved");
+        let mut peer = {
+            let chosen = flight
+                .request
+                .rewritten
+                .host
+                .as_ref()
+                .and_then(|h| h.to_str().ok());
+            let host = chosen.unwrap_or_else(|| authority(session.req_header()));
+            picked.peer(Some(host))
         };
         if let Some(timeouts) = flight.route.as_ref().and_then(|r| r.timeouts) {
-            let options = &mut peer.options;
-            options.connection_timeout = Some(timeouts.connect);
-            options.total_connection_timeout = Some(timeouts.connect);
-            options.write_timeout = Some(timeouts.send);
-            options.read_timeout = Some(timeouts.read);
+            timeouts.apply(&mut peer.options);
         }
         flight.picked = Some(picked);
         Ok(peer)
@@ -294,7 +328,9 @@ impl ProxyHttp for Proxy {
         let client_host = session.req_header().headers.get(header::HOST).cloned();
         forward::shape(flight, &self.options, client_host, head)?;
         if flight.has(Phases::BEFORE_PROXY) {
-            flight.each_chain(session, |chain, ex| chain.before_proxy(ex, head)).map_err(internal)?;
+            flight
+                .each_chain(session, |chain, ex| chain.before_proxy(ex, head))
+                .map_err(internal)?;
         }
         Ok(())
     }
@@ -307,11 +343,17 @@ impl ProxyHttp for Proxy {
         flight: &mut Self::CTX,
     ) -> Result<()> {
         flight.body_bytes += chunk.as_ref().map_or(0, |c| c.len() as u64);
-        if self.options.max_body.is_some_and(|limit| flight.body_bytes > limit) {
+        if self
+            .options
+            .max_body
+            .is_some_and(|limit| flight.body_bytes > limit)
+        {
             return Error::e_explain(ErrorType::HTTPStatus(413), "the request body is too large");
         }
         if flight.has(Phases::REQUEST_BODY) {
-            flight.each_chain(session, |chain, ex| chain.request_body(ex, chunk, end)).map_err(internal)?;
+            flight
+                .each_chain(session, |chain, ex| chain.request_body(ex, chunk, end))
+                .map_err(internal)?;
         }
         Ok(())
     }
@@ -331,7 +373,7 @@ impl ProxyHttp for Proxy {
             attempt.answered = Some(attempt.began.elapsed());
         }
         if let Some(picked) = &flight.picked {
-            picked.node.report_http(status);
+            picked.node().report_http(status);
         }
         flight.answered(status, ResponseSource::Upstream);
         Ok(())
@@ -364,7 +406,9 @@ impl ProxyHttp for Proxy {
         flight: &mut Self::CTX,
     ) -> Result<Option<Duration>> {
         if flight.has(Phases::BODY_FILTER) {
-            flight.each_chain(session, |chain, ex| chain.body_filter(ex, chunk, end)).map_err(internal)?;
+            flight
+                .each_chain(session, |chain, ex| chain.body_filter(ex, chunk, end))
+                .map_err(internal)?;
         }
         Ok(None)
     }
@@ -383,8 +427,13 @@ impl ProxyHttp for Proxy {
             return error;
         }
         // What a node has seen may be sent again only when that does no harm (RFC 9110 §9.2.2).
-        let repeatable = session.req_header().method.is_idempotent() && !session.retry_buffer_truncated();
-        if reused && repeatable && !failure::is_timeout(&error) && !flight.request.tries.iter().any(|t| t.stale) {
+        let repeatable =
+            session.req_header().method.is_idempotent() && !session.retry_buffer_truncated();
+        if reused
+            && repeatable
+            && !failure::is_timeout(&error)
+            && !flight.request.tries.iter().any(|t| t.stale)
+        {
             // The node closed an idle connection as we took it: it did not fail. Once, try it again.
             flight.picked = None;
             if let Some(attempt) = flight.request.tries.last_mut() {
@@ -398,7 +447,12 @@ impl ProxyHttp for Proxy {
         error
     }
 
-    async fn fail_to_proxy(&self, session: &mut Session, error: &Error, flight: &mut Self::CTX) -> FailToProxy {
+    async fn fail_to_proxy(
+        &self,
+        session: &mut Session,
+        error: &Error,
+        flight: &mut Self::CTX,
+    ) -> FailToProxy {
         let started = session.response_written().is_some();
         let status = failure::status_of(error);
         tracing::debug!(%error, ?status, "a request failed");
@@ -407,22 +461,35 @@ impl ProxyHttp for Proxy {
                 pingora_core::ErrorSource::Upstream => ResponseSource::Proxy,
                 _ => ResponseSource::Gateway,
             };
-            let sent = reply::send(session, flight, &self.options, Reply::status(status), source).await;
+            let sent = reply::send(
+                session,
+                flight,
+                &self.options,
+                Reply::status(status),
+                source,
+            )
+            .await;
             let reusable = sent.is_ok() && status != 400 && status != 408 && status != 413;
-            return FailToProxy { error_code: status, can_reuse_downstream: reusable };
+            return FailToProxy {
+                error_code: status,
+                can_reuse_downstream: reusable,
+            };
         }
         if !started {
             // nginx's word for a client that left before its answer.
             flight.request.response.status = 499;
         }
-        FailToProxy { error_code: status.unwrap_or(0), can_reuse_downstream: false }
+        FailToProxy {
+            error_code: status.unwrap_or(0),
+            can_reuse_downstream: false,
+        }
     }
 
     async fn logging(&self, session: &mut Session, _: Option<&Error>, flight: &mut Self::CTX) {
-        if let Some(picked) = flight.picked.take() {
+        if let Some(mut picked) = flight.picked.take() {
             let attempt = flight.request.tries.last();
             let failed = attempt.is_none_or(|a| a.status.is_none());
-            picked.finish(NodeOutcome {
+            picked.report(NodeOutcome {
                 connect: attempt.and_then(|a| a.connected),
                 response: attempt.and_then(|a| a.answered),
                 failed,
@@ -441,10 +508,7 @@ impl ProxyHttp for Proxy {
                 None => snapshot.global.log(&mut exchange),
             }
         }
-        self.reports.metrics.request_ended();
-        if let Some(log) = &self.reports.access_log {
-            log.write(&View { session, request: &flight.request });
-        }
+        self.reports.ended(session, &flight.request);
     }
 
     /// The access log and the metrics tell of failures; Pingora's own lines, one for each, would let clients flood the log.
@@ -463,14 +527,26 @@ impl ProxyHttp for Proxy {
     }
 }
 
+/// The host as the client wrote it, with its port.
+fn authority(head: &RequestHeader) -> &str {
+    let host = head.headers.get(header::HOST).and_then(|h| h.to_str().ok());
+    host.or_else(|| head.uri.authority().map(|a| a.as_str()))
+        .unwrap_or_default()
+}
+
 fn internal(failed: crate::chain::Failed) -> Box<Error> {
     Error::explain(ErrorType::HTTPStatus(500), failed.to_string())
 }
 
 /// The statuses of all nodes that were tried, the last of which decided.
 fn insert_upstream_status(flight: &InFlight, head: &mut ResponseHeader) {
-    let statuses: Vec<String> =
-        flight.request.tries.iter().filter_map(|t| t.status).map(|s| s.to_string()).collect();
+    let statuses: Vec<String> = flight
+        .request
+        .tries
+        .iter()
+        .filter_map(|t| t.status)
+        .map(|s| s.to_string())
+        .collect();
     if let Ok(value) = HeaderValue::from_str(&statuses.join(", ")) {
         insert(head, &X_APISIX_UPSTREAM_STATUS, value);
     }

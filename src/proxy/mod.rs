@@ -8,13 +8,15 @@ mod http;
 mod page;
 mod reply;
 
+pub use admit::{host_name, is_refused_method};
 pub use exchange::InFlight;
 pub use http::Proxy;
 
-use crate::{matcher::target, observe::AccessLog, observe::GatewayMetrics};
+use crate::matcher::target;
 use ::http::HeaderValue;
-use crossway_sdk::expr::IpSet;
-use std::{sync::Arc, time::Duration};
+use crossway_sdk::{expr::IpSet, request::Request};
+use pingora_proxy::Session;
+use std::time::Duration;
 
 /// What the settings say of the data plane.
 pub struct Options {
@@ -38,10 +40,10 @@ pub struct Options {
     pub client_write_timeout: Duration,
 }
 
-/// Where the data plane reports to.
-pub struct Reports {
-    /// The gateway's own metrics.
-    pub metrics: Arc<GatewayMetrics>,
-    /// The access log, when it is on.
-    pub access_log: Option<AccessLog>,
+/// Where the data plane reports to. It must not wait.
+pub trait Reports: Send + Sync {
+    /// A request was read.
+    fn began(&self);
+    /// A request is over, whatever became of it.
+    fn ended(&self, session: &Session, request: &Request);
 }

@@ -14,7 +14,10 @@ use pingora_proxy::Session;
 
 /// The JSON answer when no route matches, to the byte as APISIX gives it.
 pub(super) fn not_found() -> Reply {
-    Reply::bytes(404, Bytes::from_static(b"{\"error_msg\":\"404 Route Not Found\"}\n"))
+    Reply::bytes(
+        404,
+        Bytes::from_static(b"{\"error_msg\":\"404 Route Not Found\"}\n"),
+    )
 }
 
 /// Sends `reply` as the answer to the request, through the header and body filters.
@@ -28,7 +31,12 @@ pub(super) async fn send(
     flight.answered(reply.status.as_u16(), source);
     let (body, default_type) = body_of(&reply);
     let mut head = ResponseHeader::build(reply.status, Some(reply.headers.len() + 6))?;
-    if !reply.headers.iter().any(|(name, _)| name == header::CONTENT_TYPE) && !body.is_empty() {
+    if !reply
+        .headers
+        .iter()
+        .any(|(name, _)| name == header::CONTENT_TYPE)
+        && !body.is_empty()
+    {
         head.insert_header(header::CONTENT_TYPE, default_type)?;
     }
     for (name, value) in reply.headers {
@@ -38,7 +46,8 @@ pub(super) async fn send(
     dress(session, flight, options, &mut head);
     // Plugins may replace the body, and even the status.
     if flight.has(Phases::BODY_FILTER) {
-        let filtered = flight.each_chain(session, |chain, ex| chain.body_filter(ex, &mut body, true));
+        let filtered =
+            flight.each_chain(session, |chain, ex| chain.body_filter(ex, &mut body, true));
         if filtered.is_err() {
             body = None;
         }
@@ -49,9 +58,10 @@ pub(super) async fn send(
 fn body_of(reply: &Reply) -> (Bytes, &'static str) {
     match &reply.body {
         ReplyBody::Bytes(bytes) => (bytes.clone(), "text/plain; charset=utf-8"),
-        ReplyBody::Default if reply.status.as_u16() >= 400 => {
-            (Bytes::from(page::error_page(reply.status)), page::CONTENT_TYPE)
-        }
+        ReplyBody::Default if reply.status.as_u16() >= 400 => (
+            Bytes::from(page::error_page(reply.status)),
+            page::CONTENT_TYPE,
+        ),
         ReplyBody::Default => (Bytes::new(), page::CONTENT_TYPE),
     }
 }
@@ -72,7 +82,9 @@ pub(super) fn dress(
     if !flight.has(Phases::HEADER_FILTER) || flight.stage < super::exchange::Stage::Admitted {
         return true;
     }
-    flight.each_chain(session, |chain, ex| chain.header_filter(ex, head)).is_ok()
+    flight
+        .each_chain(session, |chain, ex| chain.header_filter(ex, head))
+        .is_ok()
 }
 
 /// Inserts a header whose name and value are known to be valid.
@@ -90,7 +102,9 @@ async fn write(
 ) -> Result<()> {
     let status = head.status;
     flight.request.response.status = status.as_u16();
-    let bodiless = status.is_informational() || status == StatusCode::NO_CONTENT || status == StatusCode::NOT_MODIFIED;
+    let bodiless = status.is_informational()
+        || status == StatusCode::NO_CONTENT
+        || status == StatusCode::NOT_MODIFIED;
     if bodiless {
         head.remove_header(&header::CONTENT_LENGTH);
     } else {
@@ -98,7 +112,9 @@ async fn write(
         head.insert_header(header::CONTENT_LENGTH, HeaderValue::from(body.len()))?;
     }
     let no_body = bodiless || body.is_empty() || session.req_header().method == Method::HEAD;
-    session.write_response_header(Box::new(head), no_body).await?;
+    session
+        .write_response_header(Box::new(head), no_body)
+        .await?;
     if !no_body {
         session.write_response_body(Some(body), true).await?;
     }

@@ -21,8 +21,14 @@ pub struct Consumers {
 
 impl Consumers {
     /// From the consumers and one credential table for each authenticator.
-    pub fn new(entries: impl IntoIterator<Item = ConsumerEntry>, tables: Vec<CredentialTable>) -> Self {
-        let by_name = entries.into_iter().map(|e| (e.consumer.username.clone(), e)).collect();
+    pub fn new(
+        entries: impl IntoIterator<Item = ConsumerEntry>,
+        tables: Vec<CredentialTable>,
+    ) -> Self {
+        let by_name = entries
+            .into_iter()
+            .map(|e| (e.consumer.username.clone(), e))
+            .collect();
         Self { by_name, tables }
     }
 

@@ -4,7 +4,7 @@ mod consumers;
 mod route;
 
 pub use consumers::{ConsumerEntry, Consumers};
-pub use route::{Route, Standing, Target, Timeouts};
+pub use route::{Route, Standing, Target};
 
 use crate::{chain::Chain, matcher::Matcher};
 use arc_swap::ArcSwap;
@@ -19,7 +19,7 @@ pub struct Snapshot {
     /// Revision of the store that this is the picture of.
     pub revision: u64,
     /// Finds the route of a request.
-    pub routes: Matcher<Arc<Route>>,
+    pub routes: Arc<Matcher<Arc<Route>>>,
     /// Plugins of the global rules.
     pub global: Arc<Chain>,
     /// Consumers and their credentials.
@@ -32,7 +32,9 @@ impl Configuration for Snapshot {
     }
 
     fn consumer(&self, username: &str) -> Option<Arc<Consumer>> {
-        self.consumers.get(username).map(|entry| entry.consumer.clone())
+        self.consumers
+            .get(username)
+            .map(|entry| entry.consumer.clone())
     }
 }
 

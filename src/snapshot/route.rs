@@ -1,10 +1,13 @@
 //! A route with everything that it refers to, resolved.
 
 use super::{Consumers, Snapshot};
-use crate::{chain::Chain, upstream::Upstream};
+use crate::{
+    chain::Chain,
+    upstream::{Timeouts, Upstream},
+};
 use arc_swap::ArcSwapOption;
 use crossway_sdk::{consumer::Consumer, route::RouteInfo};
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc};
 
 /// A route.
 pub struct Route {
@@ -21,17 +24,6 @@ pub struct Route {
     /// Whether what it refers to was there.
     pub standing: Standing,
     overlays: Overlays,
-}
-
-/// Timeouts of a route, in place of its upstream's.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Timeouts {
-    /// To establish a connection.
-    pub connect: Duration,
-    /// Between two writes.
-    pub send: Duration,
-    /// Between two reads.
-    pub read: Duration,
 }
 
 /// Where a route's requests go.
@@ -67,12 +59,21 @@ impl Route {
         websocket: bool,
         standing: Standing,
     ) -> Self {
-        Self { info, chain, target, timeouts, websocket, standing, overlays: Overlays::default() }
+        Self {
+            info,
+            chain,
+            target,
+            timeouts,
+            websocket,
+            standing,
+            overlays: Overlays::default(),
+        }
     }
 
     /// The chain from the moment when `consumer` was named: this route's own when the consumer brings no plugins.
     pub fn chain_for(&self, consumer: &Consumer, snapshot: &Snapshot) -> Arc<Chain> {
-        self.overlays.get(&self.chain, consumer, &snapshot.consumers)
+        self.overlays
+            .get(&self.chain, consumer, &snapshot.consumers)
     }
 }
 

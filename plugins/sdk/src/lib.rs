@@ -42,6 +42,7 @@
 //! assert!(registry.is_ok());
 //! ```
 
+pub mod balance;
 pub mod build;
 pub mod consumer;
 pub mod definition;

@@ -50,7 +50,7 @@ pub struct Request {
     /// The route's patterns that matched.
     pub matched: Option<Matched>,
     /// Values of `:name` and `*name` in the path pattern.
-    pub path_params: Vec<(Arc<str>, Box<str>)>,
+    pub path_params: Vec<(Box<str>, Box<str>)>,
     /// The consumer, once an authenticator named one.
     pub identity: Option<Identity>,
     /// The upstream that a plugin chose.

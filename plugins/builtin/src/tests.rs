@@ -1,0 +1,42 @@
+//! The list as a whole.
+
+use super::registry;
+
+#[test]
+fn priorities_are_those_that_apisix_users_know() {
+    let registry = registry().unwrap();
+    let known = [
+        ("basic-auth", 2520),
+        ("consumer-restriction", 2400),
+        ("cors", 4000),
+        ("ip-restriction", 3000),
+        ("jwt-auth", 2510),
+        ("key-auth", 2500),
+        ("mocking", 10900),
+        ("prometheus", 500),
+        ("request-id", 12015),
+    ];
+    for (name, priority) in known {
+        assert_eq!(registry.get(name).unwrap().priority, priority, "{name}");
+    }
+}
+
+#[test]
+fn every_schema_is_a_schema_and_refuses_unknown_fields() {
+    for definition in registry().unwrap().iter() {
+        let schemas = [
+            Some(definition.schema()),
+            definition.credential_schema(),
+            definition.metadata_schema(),
+        ];
+        for schema in schemas.into_iter().flatten() {
+            assert!(
+                crossway_sdk::schema::Schema::new(schema.clone())
+                    .check(&serde_json::json!({"no such field": 1}))
+                    .is_err(),
+                "{}: {schema}",
+                definition.name
+            );
+        }
+    }
+}

@@ -1,0 +1,324 @@
+//! From documents to a snapshot. [`State`] holds every document and everything compiled from it; a change costs what
+//! depends on it and no more. Nothing here waits, and nothing here is visible to requests: `sync` swaps the result in.
+
+mod checks;
+mod consumers;
+mod dependents;
+mod plugins;
+mod refusal;
+mod route;
+mod service;
+mod upstream;
+mod workshop;
+
+#[cfg(test)]
+mod tests;
+
+pub use refusal::Refusal;
+pub use workshop::Workshop;
+
+use crate::{
+    chain::{Chain, Entry, Level},
+    matcher::Matcher,
+    model::{self, Kind, ResourceKey},
+    snapshot::{ConsumerEntry, Consumers, Route, Snapshot},
+    upstream::Upstream,
+};
+use bytes::Bytes;
+use consumers::ConsumerPart;
+use crossway_sdk::request::ChainOf;
+use dependents::Dependents;
+use imbl::OrdMap;
+use plugins::Instances;
+use serde_json::Value;
+use service::ServicePart;
+use std::{collections::BTreeSet, sync::Arc};
+
+/// All documents and what was compiled from them. A clone is cheap and independent: a change is tried on a clone, and a
+/// clone that is thrown away leaves no trace.
+#[derive(Clone)]
+pub struct State {
+    workshop: Arc<Workshop>,
+    revision: u64,
+    documents: OrdMap<ResourceKey, Bytes>,
+    dependents: Dependents,
+    instances: Instances,
+    upstreams: OrdMap<Arc<str>, Arc<Upstream>>,
+    services: OrdMap<Arc<str>, Arc<ServicePart>>,
+    plugin_configs: OrdMap<Arc<str>, Arc<Vec<Entry>>>,
+    consumer_groups: OrdMap<Arc<str>, Arc<Vec<Entry>>>,
+    consumer_parts: OrdMap<Arc<str>, Arc<ConsumerPart>>,
+    global_parts: OrdMap<Arc<str>, Arc<Vec<Entry>>>,
+    metadata: OrdMap<Arc<str>, Arc<Value>>,
+    routes: OrdMap<Arc<str>, Arc<Route>>,
+    matcher: Arc<Matcher<Arc<Route>>>,
+    global: Arc<Chain>,
+    consumers: Arc<Consumers>,
+    no_plugins: Arc<Chain>,
+    fresh: Vec<Fresh>,
+}
+
+/// An upstream that was built and does not serve yet.
+#[derive(Clone)]
+pub struct Fresh {
+    /// The upstream.
+    pub upstream: Arc<Upstream>,
+    /// Of the document that it was built from.
+    pub(crate) fingerprint: u64,
+}
+
+/// One change of one document: its new content, or `None` when it was deleted.
+pub type Change = (ResourceKey, Option<Bytes>);
+
+/// The order in which kinds are compiled: what is referred to comes before what refers to it.
+const ORDER: [Kind; 9] = [
+    Kind::PluginMetadata,
+    Kind::Upstream,
+    Kind::Service,
+    Kind::PluginConfig,
+    Kind::ConsumerGroup,
+    Kind::Consumer,
+    Kind::Credential,
+    Kind::GlobalRule,
+    Kind::Route,
+];
+
+impl State {
+    /// No documents at all.
+    pub fn new(workshop: Arc<Workshop>) -> Self {
+        let matcher = Arc::new(Matcher::new(workshop.mode, Vec::new()));
+        let tables = consumers::tables(&workshop);
+        Self {
+            workshop,
+            revision: 0,
+            documents: OrdMap::new(),
+            dependents: Dependents::default(),
+            instances: Instances::default(),
+            upstreams: OrdMap::new(),
+            services: OrdMap::new(),
+            plugin_configs: OrdMap::new(),
+            consumer_groups: OrdMap::new(),
+            consumer_parts: OrdMap::new(),
+            global_parts: OrdMap::new(),
+            metadata: OrdMap::new(),
+            routes: OrdMap::new(),
+            matcher,
+            global: Arc::new(Chain::compile(ChainOf::Global, Vec::new())),
+            consumers: Arc::new(Consumers::new([], tables)),
+            no_plugins: Arc::new(Chain::compile(ChainOf::Route, Vec::new())),
+            fresh: Vec::new(),
+        }
+    }
+
+    /// Applies changes. A document that is refused keeps its last good compiled form, if it had one; the refusals are returned.
+    pub fn apply(&mut self, revision: u64, changes: Vec<Change>) -> Vec<Refusal> {
+        self.revision = revision;
+        let mut refusals = Vec::new();
+        let mut dirty = BTreeSet::new();
+        for (key, content) in changes {
+            self.dependents.forget(&key);
+            match content {
+                Some(content) => {
+                    match serde_json::from_slice::<Value>(&content) {
+                        Ok(document) => self.dependents.learn(&key, &document),
+                        Err(e) => {
+                            refusals.push(Refusal::new(&key, "", format!("it is not JSON: {e}")))
+                        }
+                    }
+                    self.documents.insert(key.clone(), content);
+                }
+                None => drop(self.documents.remove(&key)),
+            }
+            self.dependents.closure(&key, &mut dirty);
+            dirty.insert(key);
+        }
+        self.compile(&dirty, &mut refusals);
+        refusals
+    }
+
+    /// Whether this document would be taken, given all others: what the Admin API asks before it stores one.
+    ///
+    /// # Errors
+    /// The first refusal, of this document or of one that depends on it.
+    pub fn trial(&self, key: &ResourceKey, content: Bytes) -> Result<(), Refusal> {
+        let mut trial = self.clone();
+        let refusals = trial.apply(self.revision, vec![(key.clone(), Some(content))]);
+        refusals.into_iter().next().map_or(Ok(()), Err)
+    }
+
+    fn compile(&mut self, dirty: &BTreeSet<ResourceKey>, refusals: &mut Vec<Refusal>) {
+        let mut routes = route::Batch::default();
+        let (mut consumers, mut globals) = (false, false);
+        for kind in ORDER {
+            for key in dirty.iter().filter(|k| k.kind == kind) {
+                let done = match kind {
+                    Kind::PluginMetadata => self.compile_metadata(key),
+                    Kind::Upstream => self.compile_upstream(key),
+                    Kind::Service => self.compile_service(key),
+                    Kind::PluginConfig => self.compile_plugin_config(key),
+                    Kind::ConsumerGroup => self.compile_consumer_group(key),
+                    Kind::Consumer | Kind::Credential => {
+                        consumers = true;
+                        self.compile_consumer(key)
+                    }
+                    Kind::GlobalRule => {
+                        globals = true;
+                        self.compile_global_rule(key)
+                    }
+                    Kind::Route => self.compile_route(key, &mut routes),
+                    _ => Ok(()),
+                };
+                if let Err(refusal) = done {
+                    refusals.push(refusal);
+                }
+            }
+        }
+        if consumers {
+            refusals.extend(self.gather_consumers());
+        }
+        if globals {
+            self.gather_globals();
+        }
+        if !routes.is_empty() {
+            self.matcher = Arc::new(routes.apply(&self.matcher));
+        }
+    }
+
+    /// The typed model of a stored document; `None` when it was deleted.
+    fn decode<T: serde::de::DeserializeOwned>(
+        &self,
+        key: &ResourceKey,
+    ) -> Result<Option<(T, Value)>, Refusal> {
+        let Some(content) = self.documents.get(key) else {
+            return Ok(None);
+        };
+        let document: Value = serde_json::from_slice(content)
+            .map_err(|e| Refusal::new(key, "", format!("it is not JSON: {e}")))?;
+        model::check(key.kind, &document).map_err(|p| Refusal::of_problem(key, p))?;
+        let decoded = model::decode(&document).map_err(|p| Refusal::of_problem(key, p))?;
+        Ok(Some((decoded, document)))
+    }
+
+    fn compile_metadata(&mut self, key: &ResourceKey) -> Result<(), Refusal> {
+        let name: Arc<str> = key.id.as_str().into();
+        let Some((_, mut document)) = self.decode::<model::PluginMetadata>(key)? else {
+            self.metadata.remove(&name);
+            return Ok(());
+        };
+        let Some(definition) = self.workshop.registry.get(&name) else {
+            return Err(Refusal::new(key, "", "invalid plugin name".to_owned()));
+        };
+        if let Some(object) = document.as_object_mut() {
+            for own in ["id", "create_time", "update_time"] {
+                object.remove(own);
+            }
+        }
+        definition.check_metadata(&document).map_err(|e| {
+            Refusal::new(
+                key,
+                &e.path,
+                format!("invalid configuration: {}", e.message),
+            )
+        })?;
+        self.metadata.insert(name, Arc::new(document));
+        Ok(())
+    }
+
+    fn compile_plugin_config(&mut self, key: &ResourceKey) -> Result<(), Refusal> {
+        let id: Arc<str> = key.id.as_str().into();
+        match self.decode::<model::PluginConfig>(key)? {
+            Some((decoded, _)) => {
+                let entries = self.entries(key, &decoded.plugins, Level::PluginConfig)?;
+                self.plugin_configs.insert(id, Arc::new(entries));
+            }
+            None => {
+                self.plugin_configs.remove(&id);
+                self.instances.forget(key);
+            }
+        }
+        Ok(())
+    }
+
+    fn compile_global_rule(&mut self, key: &ResourceKey) -> Result<(), Refusal> {
+        let id: Arc<str> = key.id.as_str().into();
+        match self.decode::<model::GlobalRule>(key)? {
+            Some((decoded, _)) => {
+                let entries = self.entries(key, &decoded.plugins, Level::Global)?;
+                self.global_parts.insert(id, Arc::new(entries));
+            }
+            None => {
+                self.global_parts.remove(&id);
+                self.instances.forget(key);
+            }
+        }
+        Ok(())
+    }
+
+    /// One chain of all global rules. A plugin that stands in several of them does not run at all, as in APISIX: which
+    /// configuration should count cannot be told.
+    fn gather_globals(&mut self) {
+        let all: Vec<&Entry> = self
+            .global_parts
+            .values()
+            .flat_map(|part| part.iter())
+            .collect();
+        let once = |e: &&&Entry| all.iter().filter(|other| other.name == e.name).count() == 1;
+        let entries = all.iter().filter(once).map(|e| (*e).clone()).collect();
+        self.global = Arc::new(Chain::compile(ChainOf::Global, entries));
+    }
+
+    /// The snapshot of the state as it is.
+    pub fn snapshot(&self) -> Snapshot {
+        Snapshot {
+            revision: self.revision,
+            routes: self.matcher.clone(),
+            global: self.global.clone(),
+            consumers: self.consumers.clone(),
+        }
+    }
+
+    /// Upstreams that were built since this was last asked; they want to be started once the snapshot serves.
+    pub fn take_fresh(&mut self) -> Vec<Fresh> {
+        std::mem::take(&mut self.fresh)
+    }
+
+    /// The revision that was applied last.
+    pub fn revision(&self) -> u64 {
+        self.revision
+    }
+
+    /// A stored document.
+    pub fn document(&self, key: &ResourceKey) -> Option<&Bytes> {
+        self.documents.get(key)
+    }
+
+    /// Every document, by kind and id.
+    pub fn documents(&self) -> impl Iterator<Item = (&ResourceKey, &Bytes)> {
+        self.documents.iter()
+    }
+
+    /// Documents that refer to this one, by kind and id.
+    pub fn referrers(&self, key: &ResourceKey) -> Vec<ResourceKey> {
+        self.dependents.direct(key)
+    }
+
+    /// A compiled route, whether or not it is enabled.
+    pub fn route(&self, id: &str) -> Option<&Arc<Route>> {
+        self.routes.get(id)
+    }
+
+    /// A compiled consumer, with the plugins that it brings along.
+    pub fn consumer(&self, username: &str) -> Option<&ConsumerEntry> {
+        self.consumers.get(username)
+    }
+
+    /// All live upstreams: resources and those written inside of other documents.
+    pub fn upstreams(&self) -> Vec<Arc<Upstream>> {
+        self.workshop.live.all()
+    }
+
+    /// Where plugins and upstreams come from.
+    pub fn workshop(&self) -> &Arc<Workshop> {
+        &self.workshop
+    }
+}

@@ -1,0 +1,259 @@
+//! Plugin instances: one for each place of use, kept as long as its configuration stays the same.
+
+use super::{Fresh, Refusal, State, workshop::Offer};
+use crate::{
+    chain::{Entry, Level, Meta},
+    model::{Plugins, ResourceKey},
+};
+use bytes::Bytes;
+use crossway_sdk::{
+    build::BuildCx,
+    definition::{Definition, Instance},
+    exchange::Exchange,
+    flow::{Error, Step},
+    plugin::Scopes,
+    upstream::UpstreamHandle,
+};
+use imbl::OrdMap;
+use pingora_http::{RequestHeader, ResponseHeader};
+use serde_json::Value;
+use std::{cell::RefCell, collections::BTreeMap, sync::Arc};
+
+/// Instances by the document that configures them, then by plugin.
+#[derive(Clone, Default)]
+pub(super) struct Instances(OrdMap<ResourceKey, Arc<BTreeMap<&'static str, Built>>>);
+
+/// An instance and everything that it was built from.
+#[derive(Clone)]
+struct Built {
+    config: Arc<Value>,
+    metadata: Option<Arc<Value>>,
+    asked: Arc<[(Option<Arc<str>>, UpstreamHandle)]>,
+    entry: Entry,
+}
+
+impl Instances {
+    pub(super) fn forget(&mut self, key: &ResourceKey) {
+        self.0.remove(key);
+    }
+}
+
+impl Built {
+    /// Whether building again would give the same.
+    fn holds(&self, config: &Value, metadata: Option<&Arc<Value>>, state: &State) -> bool {
+        let same_upstreams = || {
+            self.asked.iter().all(|(id, handle)| match id {
+                Some(id) => state
+                    .upstreams
+                    .get(id)
+                    .is_some_and(|u| UpstreamHandle::new(u.clone()).same_as(handle)),
+                None => true,
+            })
+        };
+        *self.config == *config
+            && self.metadata.as_deref() == metadata.map(|m| &**m)
+            && same_upstreams()
+    }
+}
+
+impl State {
+    /// The plugins that a document configures, switched off or not, by name. For `explain`.
+    pub fn plugins_of(&self, key: &ResourceKey) -> impl Iterator<Item = &Entry> {
+        let held = self.instances.0.get(key);
+        held.into_iter()
+            .flat_map(|built| built.values().map(|b| &b.entry))
+    }
+
+    /// The entries of a document's plugins, built anew where something changed.
+    pub(super) fn entries(
+        &mut self,
+        key: &ResourceKey,
+        plugins: &Plugins,
+        level: Level,
+    ) -> Result<Vec<Entry>, Refusal> {
+        let held = self.instances.0.get(key).cloned().unwrap_or_default();
+        let origin: Arc<str> = key.to_string().into();
+        let mut built = BTreeMap::new();
+        let mut fresh = Vec::new();
+        for (name, config) in plugins {
+            let Some(definition) = self.workshop.registry.get(name) else {
+                return Err(Refusal::new(
+                    key,
+                    &format!("/plugins/{name}"),
+                    format!("unknown plugin [{name}]"),
+                ));
+            };
+            let metadata = self.metadata.get(name.as_str());
+            let same = held
+                .get(definition.name)
+                .filter(|b| b.holds(config, metadata, self));
+            let one = match same {
+                Some(same) => same.clone(),
+                None => self.build(key, &origin, definition, config, level, &mut fresh)?,
+            };
+            built.insert(definition.name, one);
+        }
+        self.fresh.extend(fresh);
+        let entries = built.values().map(|b| b.entry.clone()).collect();
+        if built.is_empty() {
+            self.instances.0.remove(key);
+        } else {
+            self.instances.0.insert(key.clone(), Arc::new(built));
+        }
+        Ok(entries)
+    }
+
+    fn build(
+        &self,
+        key: &ResourceKey,
+        origin: &Arc<str>,
+        definition: &Definition,
+        config: &Arc<Value>,
+        level: Level,
+        fresh: &mut Vec<Fresh>,
+    ) -> Result<Built, Refusal> {
+        let name = definition.name;
+        let refuse = |path: &str, message: String| {
+            let message =
+                format!("failed to check the configuration of plugin {name} err: {message}");
+            Refusal::new(key, &format!("/plugins/{name}{path}"), message)
+        };
+        let (bare, meta) = split_meta(config).map_err(|e| refuse(&e.path, e.to_string()))?;
+        let metadata = self.metadata.get(name).cloned();
+        let disabled = meta.as_ref().is_some_and(|m| m.disable);
+        let offer = Offer {
+            state: self,
+            key,
+            fresh: RefCell::default(),
+        };
+        let slot = self.workshop.registry.auth_slot(name);
+        let cx = BuildCx::new(origin, name, metadata.as_deref(), slot, &offer);
+        let judged = judge(definition, &bare, level).and_then(|()| definition.build(&bare, &cx));
+        let instance = match judged {
+            Ok(instance) => instance,
+            // A switched-off configuration may be unfinished.
+            Err(error) if disabled => {
+                tracing::warn!(plugin = name, origin = &**origin, %error, "a disabled plugin's configuration is not valid");
+                Arc::new(Off)
+            }
+            Err(error) => return Err(refuse(&error.path, error.to_string())),
+        };
+        let asked = cx.into_asked().into();
+        fresh.extend(offer.fresh.into_inner());
+        let entry = Entry {
+            name,
+            priority: meta
+                .as_ref()
+                .and_then(|m| m.priority)
+                .unwrap_or(definition.priority),
+            phases: definition.phases,
+            auth: definition.is_auth(),
+            prefer_route: definition.prefer_route,
+            level,
+            origin: origin.clone(),
+            instance,
+            meta: meta.map(Arc::new),
+        };
+        Ok(Built {
+            config: config.clone(),
+            metadata,
+            asked,
+            entry,
+        })
+    }
+}
+
+/// Rules that hold for every plugin.
+fn judge(
+    definition: &Definition,
+    config: &Value,
+    level: Level,
+) -> Result<(), crossway_sdk::build::BuildError> {
+    let scope = match level {
+        Level::Service => Scopes::SERVICE,
+        Level::Route | Level::PluginConfig => Scopes::ROUTE,
+        Level::Consumer | Level::ConsumerGroup => Scopes::CONSUMER,
+        Level::Global => Scopes::GLOBAL,
+    };
+    if !definition.scopes.contains(scope) {
+        let message = format!("it cannot be used on a {}", level.name());
+        return Err(crossway_sdk::build::BuildError::new("", message));
+    }
+    refuse_secrets(config, &mut String::new())
+}
+
+/// References to secrets would be taken literally, which must not happen to what should be secret.
+pub(super) fn refuse_secrets(
+    config: &Value,
+    path: &mut String,
+) -> Result<(), crossway_sdk::build::BuildError> {
+    let mut within = |part: String, value: &Value| {
+        let length = path.len();
+        path.push('/');
+        path.push_str(&part);
+        let judged = refuse_secrets(value, path);
+        path.truncate(length);
+        judged
+    };
+    match config {
+        Value::String(text) => {
+            let scheme = text.get(..6).unwrap_or_default().to_ascii_lowercase();
+            if scheme == "$env:/" || text.to_ascii_lowercase().starts_with("$secret://") {
+                let message = "references to secrets ($env://, $secret://) are not resolved yet";
+                return Err(crossway_sdk::build::BuildError::new(path.clone(), message));
+            }
+            Ok(())
+        }
+        Value::Array(items) => items
+            .iter()
+            .enumerate()
+            .try_for_each(|(i, v)| within(i.to_string(), v)),
+        Value::Object(members) => members.iter().try_for_each(|(k, v)| within(k.clone(), v)),
+        _ => Ok(()),
+    }
+}
+
+/// The configuration without `_meta`, and `_meta`.
+fn split_meta(config: &Value) -> Result<(Value, Option<Meta>), crate::chain::MetaError> {
+    let mut bare = config.clone();
+    let written = bare
+        .as_object_mut()
+        .and_then(|object| object.remove("_meta"));
+    let meta = written.as_ref().map(Meta::parse).transpose()?;
+    Ok((bare, meta))
+}
+
+/// Stands in for a plugin that is switched off and not validly configured. Its entry never runs.
+struct Off;
+
+impl Instance for Off {
+    fn rewrite<'a>(&'a self, _: &'a mut Exchange<'_>) -> Step<'a> {
+        Step::next()
+    }
+    fn access<'a>(&'a self, _: &'a mut Exchange<'_>) -> Step<'a> {
+        Step::next()
+    }
+    fn before_proxy(&self, _: &mut Exchange<'_>, _: &mut RequestHeader) -> Result<(), Error> {
+        Ok(())
+    }
+    fn request_body(
+        &self,
+        _: &mut Exchange<'_>,
+        _: &mut Option<Bytes>,
+        _: bool,
+    ) -> Result<(), Error> {
+        Ok(())
+    }
+    fn header_filter(&self, _: &mut Exchange<'_>, _: &mut ResponseHeader) -> Result<(), Error> {
+        Ok(())
+    }
+    fn body_filter(
+        &self,
+        _: &mut Exchange<'_>,
+        _: &mut Option<Bytes>,
+        _: bool,
+    ) -> Result<(), Error> {
+        Ok(())
+    }
+    fn log(&self, _: &mut Exchange<'_>) {}
+}

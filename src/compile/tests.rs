@@ -1,0 +1,364 @@
+//! What a change reaches, what survives it, and what is refused.
+
+use super::*;
+use crate::{matcher::Mode, upstream::Environment};
+use crossway_sdk::prelude::*;
+use serde_json::json;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+static BUILT: AtomicUsize = AtomicUsize::new(0);
+
+/// Counts how often it was built.
+struct Stamp;
+
+#[derive(serde::Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct StampConfig {
+    #[allow(dead_code)]
+    #[schemars(range(min = 1))]
+    text: u32,
+    upstream: Option<String>,
+}
+
+#[phases]
+impl Plugin for Stamp {
+    const NAME: &'static str = "stamp";
+    const PRIORITY: i32 = 10;
+    type Config = StampConfig;
+    fn build(config: StampConfig, cx: &BuildCx<'_>) -> Result<Self, BuildError> {
+        if let Some(id) = config.upstream {
+            cx.upstream("/upstream", &id)?;
+        }
+        BUILT.fetch_add(1, Ordering::SeqCst);
+        Ok(Self)
+    }
+    fn log(&self, _: &mut Exchange<'_>) {}
+}
+
+/// Names a consumer by a key.
+struct Door;
+
+#[derive(serde::Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct DoorConfig {}
+
+#[derive(serde::Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct DoorKey {
+    key: String,
+}
+
+#[phases]
+impl Plugin for Door {
+    const NAME: &'static str = "door";
+    const PRIORITY: i32 = 20;
+    type Config = DoorConfig;
+    fn build(_: DoorConfig, _: &BuildCx<'_>) -> Result<Self, BuildError> {
+        Ok(Self)
+    }
+    fn rewrite<'a>(&'a self, _: &'a mut Exchange<'_>) -> Step<'a> {
+        Step::next()
+    }
+}
+
+impl Authenticator for Door {
+    type Credential = DoorKey;
+    fn index(credential: &DoorKey) -> Option<String> {
+        Some(credential.key.clone())
+    }
+}
+
+struct House {
+    state: State,
+    revision: u64,
+    // Dropped last: upstreams hold a handle to it.
+    _runtime: tokio::runtime::Runtime,
+}
+
+impl House {
+    fn new() -> Self {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        let resolver = Arc::new(crate::upstream::names::SystemResolver::from_system().unwrap());
+        let environment = Environment::new(runtime.handle().clone(), resolver, None);
+        let registry = Registry::default()
+            .plugin(Definition::of::<Stamp>())
+            .and_then(|r| r.plugin(Definition::auth::<Door>()))
+            .unwrap();
+        let workshop = Arc::new(Workshop {
+            registry,
+            environment: Arc::new(environment),
+            mode: Mode::HostThenPath,
+            metrics: prometheus::Registry::new(),
+            shared: Default::default(),
+            attributes: Default::default(),
+            live: Default::default(),
+        });
+        Self {
+            state: State::new(workshop),
+            revision: 0,
+            _runtime: runtime,
+        }
+    }
+
+    fn put(&mut self, key: &str, document: Value) -> Vec<Refusal> {
+        self.change(key, Some(document))
+    }
+
+    fn delete(&mut self, key: &str) -> Vec<Refusal> {
+        self.change(key, None)
+    }
+
+    fn change(&mut self, key: &str, document: Option<Value>) -> Vec<Refusal> {
+        self.revision += 1;
+        let content = document.map(|d| Bytes::from(d.to_string()));
+        let refusals = self
+            .state
+            .apply(self.revision, vec![(key.parse().unwrap(), content)]);
+        for fresh in self.state.take_fresh() {
+            self.state.workshop.live.keep(&fresh);
+        }
+        refusals
+    }
+
+    fn route(&self, id: &str) -> Arc<Route> {
+        self.state.route(id).unwrap().clone()
+    }
+}
+
+fn upstream() -> Value {
+    json!({"nodes": {"127.0.0.1:1980": 1}})
+}
+
+fn target(route: &Route) -> Arc<Upstream> {
+    match &route.target {
+        crate::snapshot::Target::Upstream(upstream) => upstream.clone(),
+        _ => panic!("no upstream"),
+    }
+}
+
+#[test]
+fn routes_that_add_nothing_share_the_chain_of_their_service() {
+    let mut house = House::new();
+    assert_eq!(
+        house.put(
+            "services/s",
+            json!({"plugins": {"stamp": {"text": 1}}, "upstream": upstream()})
+        ),
+        []
+    );
+    assert_eq!(
+        house.put("routes/1", json!({"uri": "/1", "service_id": "s"})),
+        []
+    );
+    assert_eq!(
+        house.put("routes/2", json!({"uri": "/2", "service_id": "s"})),
+        []
+    );
+    assert!(Arc::ptr_eq(
+        &house.route("1").chain,
+        &house.route("2").chain
+    ));
+    assert!(Arc::ptr_eq(
+        &target(&house.route("1")),
+        &target(&house.route("2"))
+    ));
+}
+
+#[test]
+fn an_edit_elsewhere_leaves_instances_and_upstreams_alone() {
+    let mut house = House::new();
+    house.put("upstreams/u", upstream());
+    house.put(
+        "services/s",
+        json!({"plugins": {"stamp": {"text": 1}}, "upstream_id": "u"}),
+    );
+    house.put(
+        "routes/1",
+        json!({"uri": "/1", "service_id": "s", "plugins": {"stamp": {"text": 2}}}),
+    );
+    let (chain, live) = (house.route("1").chain.clone(), target(&house.route("1")));
+    let instance = |chain: &Chain| chain.entries().next().unwrap().instance.clone();
+    house.put("routes/2", json!({"uri": "/2", "service_id": "s"}));
+    house.put(
+        "routes/1",
+        json!({"uri": "/1", "service_id": "s", "plugins": {"stamp": {"text": 2}}, "desc": "x"}),
+    );
+    assert!(Arc::ptr_eq(
+        &instance(&chain),
+        &instance(&house.route("1").chain)
+    ));
+    assert!(Arc::ptr_eq(&live, &target(&house.route("1"))));
+    house.put(
+        "routes/1",
+        json!({"uri": "/1", "service_id": "s", "plugins": {"stamp": {"text": 3}}}),
+    );
+    assert!(!Arc::ptr_eq(
+        &instance(&chain),
+        &instance(&house.route("1").chain)
+    ));
+}
+
+#[test]
+fn a_change_of_an_upstream_reaches_everything_that_refers_to_it() {
+    let mut house = House::new();
+    house.put("upstreams/u", upstream());
+    house.put("services/s", json!({"upstream_id": "u"}));
+    house.put("routes/1", json!({"uri": "/1", "service_id": "s"}));
+    let before = target(&house.route("1"));
+    house.put("upstreams/u", json!({"nodes": {"127.0.0.1:1981": 1}}));
+    let after = target(&house.route("1"));
+    assert!(!Arc::ptr_eq(&before, &after));
+    assert_eq!(after.nodes()[0].port(), 1981);
+    house.delete("upstreams/u");
+    assert!(matches!(
+        house.route("1").target,
+        crate::snapshot::Target::Missing
+    ));
+    assert_eq!(
+        house.state.referrers(&"upstreams/u".parse().unwrap()).len(),
+        1
+    );
+}
+
+#[test]
+fn a_refused_document_leaves_its_last_good_form_serving() {
+    let mut house = House::new();
+    house.put(
+        "routes/1",
+        json!({"uri": "/1", "upstream": upstream(), "plugins": {"stamp": {"text": 1}}}),
+    );
+    let before = house.route("1");
+    let refusals = house.put(
+        "routes/1",
+        json!({"uri": "/1", "upstream": upstream(), "plugins": {"stamp": {"text": 0}}}),
+    );
+    assert_eq!(refusals.len(), 1);
+    assert_eq!(refusals[0].path, "/plugins/stamp/text");
+    assert!(
+        refusals[0]
+            .message
+            .starts_with("failed to check the configuration of plugin stamp err: "),
+        "{}",
+        refusals[0]
+    );
+    assert!(Arc::ptr_eq(&before, &house.route("1")));
+    assert_eq!(
+        house.put("routes/2", json!({"uri": "/2", "plugins": {"nobody": {}}}))[0].message,
+        "unknown plugin [nobody]"
+    );
+    assert!(house.state.route("2").is_none());
+}
+
+#[test]
+fn a_trial_leaves_no_trace() {
+    let mut house = House::new();
+    house.put("upstreams/u", upstream());
+    let key: ResourceKey = "routes/1".parse().unwrap();
+    let document = json!({"uri": "/1", "upstream_id": "u"}).to_string();
+    assert_eq!(house.state.trial(&key, document.into()), Ok(()));
+    assert!(house.state.route("1").is_none());
+    assert!(house.state.document(&key).is_none());
+    assert!(house.state.trial(&key, "{\"uri\": 1}".into()).is_err());
+}
+
+#[test]
+fn consumers_are_found_by_the_keys_of_all_their_credentials() {
+    let mut house = House::new();
+    let names = |house: &House, key: &str| {
+        let table = house
+            .state
+            .consumers
+            .table(crossway_sdk::consumer::AuthSlot(0))
+            .unwrap();
+        table
+            .get(key)
+            .map(|c| c.identity.consumer.username.to_string())
+    };
+    assert_eq!(
+        house.put(
+            "consumers/jack",
+            json!({"username": "jack", "plugins": {"door": {"key": "a"}}})
+        ),
+        []
+    );
+    assert_eq!(
+        house.put(
+            "consumers/jack/credentials/c",
+            json!({"plugins": {"door": {"key": "b"}}})
+        ),
+        []
+    );
+    assert_eq!(names(&house, "a").as_deref(), Some("jack"));
+    assert_eq!(names(&house, "b").as_deref(), Some("jack"));
+    let refusals = house.put(
+        "consumers/jill",
+        json!({"username": "jill", "plugins": {"door": {"key": "b"}}}),
+    );
+    assert_eq!(
+        refusals[0].message,
+        "duplicate key of plugin door found with consumer: jack"
+    );
+    house.delete("consumers/jack/credentials/c");
+    assert_eq!(names(&house, "b").as_deref(), Some("jill"));
+    house.delete("consumers/jack");
+    assert_eq!(names(&house, "a"), None);
+}
+
+#[test]
+fn a_plugin_in_two_global_rules_does_not_run_at_all() {
+    let mut house = House::new();
+    house.put(
+        "global_rules/1",
+        json!({"id": "1", "plugins": {"stamp": {"text": 1}}}),
+    );
+    assert!(house.state.global.contains("stamp"));
+    house.put(
+        "global_rules/2",
+        json!({"id": "2", "plugins": {"stamp": {"text": 2}}}),
+    );
+    assert!(!house.state.global.contains("stamp"));
+    house.delete("global_rules/1");
+    assert!(house.state.global.contains("stamp"));
+}
+
+#[test]
+fn a_plugin_that_names_an_upstream_is_built_anew_when_that_changes() {
+    let mut house = House::new();
+    house.put("upstreams/u", upstream());
+    let document = json!({"uri": "/1", "plugins": {"stamp": {"text": 1, "upstream": "u"}}});
+    // The reference stands in a plugin that the model does not know, so the route is compiled by hand.
+    assert_eq!(house.put("routes/1", document.clone()), []);
+    let instance = |house: &House| {
+        house
+            .route("1")
+            .chain
+            .entries()
+            .next()
+            .unwrap()
+            .instance
+            .clone()
+    };
+    let before = instance(&house);
+    house.put("routes/1", document.clone());
+    assert!(Arc::ptr_eq(&before, &instance(&house)));
+    house.put("upstreams/u", json!({"nodes": {"127.0.0.1:1981": 1}}));
+    house.put("routes/1", document);
+    assert!(!Arc::ptr_eq(&before, &instance(&house)));
+}
+
+#[test]
+fn references_to_secrets_are_refused_rather_than_taken_literally() {
+    let mut house = House::new();
+    let refusals = house.put(
+        "consumers/jack",
+        json!({"username": "jack", "plugins": {"door": {"key": "$secret://vault/1/jack/key"}}}),
+    );
+    assert!(
+        refusals[0].message.contains("are not resolved yet"),
+        "{}",
+        refusals[0]
+    );
+}

@@ -1,0 +1,301 @@
+//! Upstreams: from the model to what the upstream room takes, and from there to live ones.
+
+use super::{Fresh, Refusal, State, checks, plugins::refuse_secrets};
+use crate::{
+    model::{self, Id, Kind, ResourceKey, health, upstream::HashOn},
+    snapshot::Target,
+    upstream::{
+        HashKey, Keepalive, NodeSpec, OnAllUnhealthy, PassHost, Scheme, Spec, Timeouts, Tls,
+        Upstream,
+    },
+};
+use crossway_sdk::expr::{Template, Variable};
+use http::{HeaderName, HeaderValue};
+use pingora_core::utils::tls::CertKey;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
+use serde_json::Value;
+use std::{
+    hash::{BuildHasher, RandomState},
+    sync::{Arc, LazyLock},
+};
+
+/// One key for all fingerprints of this process.
+static FINGERPRINTS: LazyLock<RandomState> = LazyLock::new(RandomState::new);
+
+impl State {
+    pub(super) fn compile_upstream(&mut self, key: &ResourceKey) -> Result<(), Refusal> {
+        let id: Arc<str> = key.id.as_str().into();
+        let Some((upstream, document)) = self.decode::<model::Upstream>(key)? else {
+            self.upstreams.remove(&id);
+            return Ok(());
+        };
+        if is_layer_four(upstream.scheme) {
+            // Taken as a document; nothing on the HTTP side can use it.
+            self.upstreams.remove(&id);
+            return Ok(());
+        }
+        let built = self.upstream(key, "", &key.to_string(), upstream, &document)?;
+        self.upstreams.insert(id, built.settle(&mut self.fresh));
+        Ok(())
+    }
+
+    /// Where the requests of a route or service go: `upstream_id` wins over an inline upstream.
+    pub(super) fn target(
+        &mut self,
+        key: &ResourceKey,
+        id: Option<&Id>,
+        inline: Option<&Value>,
+    ) -> Result<Target, Refusal> {
+        if let Some(id) = id {
+            let found = self.upstreams.get(id.as_str()).cloned();
+            return Ok(found.map_or(Target::Missing, Target::Upstream));
+        }
+        let Some(document) = inline else {
+            return Ok(Target::None);
+        };
+        let decoded =
+            model::decode::<model::Upstream>(document).map_err(|p| Refusal::of_problem(key, p))?;
+        if is_layer_four(decoded.scheme) {
+            let message = "invalid configuration: property \"upstream\" validation failed: property \"scheme\" \
+                           validation failed: an HTTP route needs http, https, grpc or grpcs";
+            return Err(Refusal::new(key, "/upstream/scheme", message.to_owned()));
+        }
+        let built = self.upstream(
+            key,
+            "/upstream",
+            &format!("{key}#upstream"),
+            decoded,
+            document,
+        )?;
+        Ok(Target::Upstream(built.settle(&mut self.fresh)))
+    }
+
+    /// An upstream written inside of the configuration of a plugin of `key`.
+    pub(super) fn inline_upstream(
+        &self,
+        key: &ResourceKey,
+        identity: &str,
+        document: &Value,
+    ) -> Result<Built, Refusal> {
+        model::check(Kind::Upstream, document).map_err(|p| Refusal::of_problem(key, p))?;
+        let decoded =
+            model::decode::<model::Upstream>(document).map_err(|p| Refusal::of_problem(key, p))?;
+        self.upstream(key, "", identity, decoded, document)
+    }
+
+    /// Builds an upstream, or finds that the one which serves under this identity is the same.
+    fn upstream(
+        &self,
+        key: &ResourceKey,
+        at: &str,
+        identity: &str,
+        model: model::Upstream,
+        document: &Value,
+    ) -> Result<Built, Refusal> {
+        let refuse = |path: &str, message: String| {
+            Refusal::new(
+                key,
+                &format!("{at}{path}"),
+                format!("invalid configuration: {message} (at {at}{path})"),
+            )
+        };
+        let client_cert = self
+            .client_cert(&model)
+            .map_err(|(path, message)| refuse(path, message))?;
+        let certificate = model.tls.as_ref().and_then(|t| t.client_cert_id.as_ref());
+        let certificate = certificate.and_then(|id| {
+            self.documents.get(&ResourceKey {
+                kind: Kind::Ssl,
+                id: id.clone(),
+            })
+        });
+        let fingerprint = FINGERPRINTS.hash_one((document.to_string(), certificate));
+        let before = self.workshop.live.get(identity);
+        if let Some((same, _)) = before.as_ref().filter(|(_, print)| *print == fingerprint) {
+            return Ok(Built::Same(same.clone()));
+        }
+        let mut spec = lower(identity, &model).map_err(|(path, message)| refuse(path, message))?;
+        spec.tls.client_cert = client_cert;
+        let previous = before.as_ref().map(|(upstream, _)| upstream);
+        let built = Upstream::build(spec, previous, &self.workshop.environment);
+        built
+            .map(|upstream| {
+                Built::Fresh(Fresh {
+                    upstream,
+                    fingerprint,
+                })
+            })
+            .map_err(|e| refuse("", e.to_string()))
+    }
+
+    /// The certificate that nodes are shown: written here, or that of an ssl of type client.
+    fn client_cert(
+        &self,
+        model: &model::Upstream,
+    ) -> Result<Option<Arc<CertKey>>, (&'static str, String)> {
+        let Some(tls) = &model.tls else {
+            return Ok(None);
+        };
+        if let Some(id) = &tls.client_cert_id {
+            let at = "/tls/client_cert_id";
+            let key = ResourceKey {
+                kind: Kind::Ssl,
+                id: id.clone(),
+            };
+            let missing =
+                || format!("failed to fetch ssl info by ssl id [{id}], response code: 404");
+            let content = self.documents.get(&key).ok_or_else(|| (at, missing()))?;
+            let ssl: model::Ssl =
+                serde_json::from_slice(content).map_err(|e| (at, e.to_string()))?;
+            if ssl.r#type != model::ssl::SslType::Client {
+                return Err((at, "wrong ssl type".to_owned()));
+            }
+            let (cert, key) = (ssl.cert.as_str(), ssl.key.as_str());
+            return pair(cert, key).map(Some).map_err(|e| (at, e));
+        }
+        match (&tls.client_cert, &tls.client_key) {
+            (Some(cert), Some(key)) => pair(cert, key)
+                .map(Some)
+                .map_err(|e| ("/tls/client_cert", e)),
+            _ => Ok(None),
+        }
+    }
+}
+
+fn pair(cert: &str, key: &str) -> Result<Arc<CertKey>, String> {
+    for text in [cert, key] {
+        refuse_secrets(&Value::String(text.to_owned()), &mut String::new())
+            .map_err(|e| e.to_string())?;
+    }
+    let chain = CertificateDer::pem_slice_iter(cert.as_bytes()).map(|der| der.map(|d| d.to_vec()));
+    let chain = chain
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|e| format!("failed to parse cert: {e}"))?;
+    if chain.is_empty() {
+        return Err("failed to parse cert: no certificate found".to_owned());
+    }
+    let key = PrivateKeyDer::from_pem_slice(key.as_bytes())
+        .map_err(|e| format!("failed to parse key: {e}"))?;
+    Ok(Arc::new(CertKey::new(chain, key.secret_der().to_vec())))
+}
+
+/// What came of building an upstream.
+pub(super) enum Built {
+    /// The one that serves is the same.
+    Same(Arc<Upstream>),
+    /// It is to be started once it serves.
+    Fresh(Fresh),
+}
+
+impl Built {
+    pub(super) fn settle(self, fresh: &mut Vec<Fresh>) -> Arc<Upstream> {
+        match self {
+            Built::Same(upstream) => upstream,
+            Built::Fresh(one) => {
+                fresh.push(one.clone());
+                one.upstream
+            }
+        }
+    }
+}
+
+fn is_layer_four(scheme: model::upstream::Scheme) -> bool {
+    use model::upstream::Scheme as S;
+    matches!(scheme, S::Tcp | S::Tls | S::Udp | S::Kafka)
+}
+
+/// What is wrong, and at which JSON pointer inside the upstream.
+pub(super) type Wrong = (&'static str, String);
+
+fn lower(identity: &str, model: &model::Upstream) -> Result<Spec, Wrong> {
+    let scheme = match model.scheme {
+        model::upstream::Scheme::Https => Scheme::Https,
+        model::upstream::Scheme::Grpc => Scheme::Grpc,
+        model::upstream::Scheme::Grpcs => Scheme::Grpcs,
+        _ => Scheme::Http,
+    };
+    let Some(nodes) = &model.nodes else {
+        let registry = model.discovery_type.as_deref().unwrap_or_default();
+        return Err((
+            "/discovery_type",
+            format!("service discovery by {registry} is not available yet"),
+        ));
+    };
+    let nodes = nodes.iter().map(|node| NodeSpec {
+        host: node.host.as_str().into(),
+        port: node.port.unwrap_or(scheme.default_port()),
+        weight: node.weight,
+        priority: node.priority,
+    });
+    let mut spec = Spec::new(identity, nodes.collect());
+    spec.scheme = scheme;
+    if let Some(name) = &model.name {
+        spec.name = name.as_str().into();
+    }
+    spec.balance = model.r#type.as_str().into();
+    spec.hash_key = hash_key(model)?;
+    spec.pass_host = pass_host(model)?;
+    if let Some(timeout) = &model.timeout {
+        spec.timeouts = Timeouts {
+            connect: timeout.connect_duration(),
+            send: timeout.send_duration(),
+            read: timeout.read_duration(),
+        };
+    }
+    spec.retries = model.retries;
+    spec.retry_timeout = model
+        .retry_timeout
+        .filter(|s| *s > 0.0)
+        .map(model::timeout::seconds);
+    if let Some(pool) = &model.keepalive_pool {
+        spec.keepalive = Keepalive {
+            size: pool.size,
+            idle_timeout: model::timeout::seconds(pool.idle_timeout),
+            requests: pool.requests,
+        };
+    }
+    // APISIX does not verify; here a certificate is verified unless that is switched off.
+    spec.tls = Tls {
+        verify: model.tls.as_ref().and_then(|t| t.verify).unwrap_or(true),
+        ..Tls::default()
+    };
+    if let Some(checks) = &model.checks {
+        spec.on_all_unhealthy = match checks.on_all_unhealthy {
+            health::OnAllUnhealthy::UseAll => OnAllUnhealthy::UseAll,
+            health::OnAllUnhealthy::Fail => OnAllUnhealthy::Fail,
+        };
+        spec.checks = Some(checks::lower(checks)?);
+    }
+    Ok(spec)
+}
+
+fn pass_host(model: &model::Upstream) -> Result<PassHost, Wrong> {
+    Ok(match model.pass_host {
+        model::upstream::PassHost::Pass => PassHost::Pass,
+        model::upstream::PassHost::Node => PassHost::Node,
+        model::upstream::PassHost::Rewrite => {
+            let host = model.upstream_host.as_deref().unwrap_or_default();
+            let value =
+                HeaderValue::from_str(host).map_err(|e| ("/upstream_host", e.to_string()))?;
+            PassHost::Rewrite(value)
+        }
+    })
+}
+
+/// What consistent hashing hashes; other balancers do not look at it.
+fn hash_key(model: &model::Upstream) -> Result<Option<HashKey>, Wrong> {
+    if model.r#type != "chash" && model.key.is_none() {
+        return Ok(None);
+    }
+    let key = model.key.as_deref().unwrap_or_default();
+    let wrong = |e: &dyn std::fmt::Display| ("/key", e.to_string());
+    Ok(Some(match model.hash_on {
+        HashOn::Vars => HashKey::Variable(Variable::parse(key).map_err(|e| wrong(&e))?),
+        HashOn::Header => HashKey::Variable(Variable::Header(
+            HeaderName::from_bytes(key.as_bytes()).map_err(|e| wrong(&e))?,
+        )),
+        HashOn::Cookie => HashKey::Variable(Variable::Cookie(key.into())),
+        HashOn::Consumer => HashKey::Variable(Variable::ConsumerName),
+        HashOn::VarsCombinations => HashKey::Template(Template::parse(key).map_err(|e| wrong(&e))?),
+    }))
+}

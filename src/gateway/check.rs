@@ -1,0 +1,76 @@
+//! `crossway check`: judges settings and resources without serving.
+
+use super::{Failure, Parts, open, say};
+use crate::{
+    cli,
+    compile::Change,
+    model::ResourceKey,
+    settings::{Settings, StoreKind, environment},
+    store::file,
+};
+use std::{path::Path, str::FromStr};
+
+/// Judges; `Ok` when all is good. Every problem is one line: where it stands, and what is wrong.
+pub(super) fn check(parts: Parts, arguments: &cli::Check) -> Result<(), Failure> {
+    let settings = Settings::load(arguments.settings.config.as_deref(), environment())
+        .map_err(Failure::new)?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(Failure::new)?;
+    let registry = prometheus::Registry::new();
+    let workshop = open::workshop(parts, &settings, registry, runtime.handle().clone(), false)?;
+    let mut out = std::io::stdout();
+    say(&mut out, "settings: ok");
+    let resources = match (&arguments.resources, settings.store.kind()) {
+        (Some(path), _) => Some(from_file(path)?),
+        (None, StoreKind::File) => settings.store.file.as_deref().map(from_file).transpose()?,
+        (None, _) => None,
+    };
+    let Some(resources) = resources else {
+        return Ok(());
+    };
+    let count = resources.len();
+    let mut state = open::state(workshop);
+    let places: Vec<(ResourceKey, String)> = resources
+        .iter()
+        .map(|(c, at)| (c.0.clone(), at.clone()))
+        .collect();
+    let refusals = state.apply(0, resources.into_iter().map(|(change, _)| change).collect());
+    if refusals.is_empty() {
+        say(&mut out, &format!("resources: ok ({count} documents)"));
+        return Ok(());
+    }
+    for refusal in &refusals {
+        let at = places
+            .iter()
+            .find(|(key, _)| *key == refusal.key)
+            .map_or("", |(_, at)| at);
+        say(
+            &mut std::io::stderr(),
+            &format!("{at}: {}: {}", refusal.key, refusal.message),
+        );
+    }
+    Err(Failure(format!(
+        "{} of {count} documents are refused",
+        refusals.len()
+    )))
+}
+
+/// The documents of a declarative file, and where each stands.
+fn from_file(path: &Path) -> Result<Vec<(Change, String)>, Failure> {
+    let place = path.display().to_string();
+    let text = std::fs::read_to_string(path).map_err(|e| Failure(format!("{place}: {e}")))?;
+    let items = file::parse(&text, file::Format::of(path), &|name| {
+        std::env::var(name).ok()
+    })
+    .map_err(|e| Failure(format!("{place}: {e}")))?;
+    let mut changes = Vec::with_capacity(items.len());
+    for item in items {
+        let at = format!("{place}:{}", item.at.map_or(0, |at| at.line));
+        let key =
+            ResourceKey::from_str(item.key.as_str()).map_err(|e| Failure(format!("{at}: {e}")))?;
+        changes.push(((key, Some(item.value.to_string().into())), at));
+    }
+    Ok(changes)
+}

@@ -1,0 +1,36 @@
+//! What all upstreams share: balancers, names, and where their tasks run.
+
+use super::{
+    balance::Balancers,
+    health::ProbeConnector,
+    names::{Lifetimes, Names, Resolve},
+};
+use std::sync::Arc;
+use tokio::runtime::Handle;
+
+/// What all upstreams share. There is one for the gateway.
+pub struct Environment {
+    /// Balancers by name.
+    pub balancers: Balancers,
+    /// Names that are being resolved.
+    pub names: Arc<Names>,
+    /// Where probes and name resolution run.
+    pub runtime: Handle,
+    /// Whether `checks` are heeded; else all nodes are taken for healthy.
+    pub checks_enabled: bool,
+    pub(super) connector: Arc<ProbeConnector>,
+}
+
+impl Environment {
+    /// With the built-in balancers. `ca_file` holds the authorities that certificates of nodes are verified by when
+    /// probed, in PEM; `None`: those of the system.
+    pub fn new(runtime: Handle, resolver: Arc<dyn Resolve>, ca_file: Option<String>) -> Self {
+        Self {
+            balancers: Balancers::builtin(),
+            names: Names::new(resolver, Lifetimes::default()),
+            runtime,
+            checks_enabled: true,
+            connector: Arc::new(ProbeConnector::new(ca_file)),
+        }
+    }
+}

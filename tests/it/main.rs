@@ -1,0 +1,36 @@
+//! Black-box tests: each starts the real binary, speaks to it over real sockets, and reads as a
+//! sentence about what the gateway does. One binary, because linking is what takes long.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::string_slice,
+    clippy::let_underscore_must_use,
+    reason = "a test that meets the unexpected should fail where it stands"
+)]
+#![allow(
+    unreachable_pub,
+    dead_code,
+    missing_docs,
+    reason = "the harness is written as a library for tests that come later"
+)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod admin;
+mod admin_lists;
+mod admin_patch;
+mod admin_refusals;
+mod bad_input;
+mod durability;
+mod file_store;
+mod harness;
+mod health;
+mod plugins;
+mod plugins_auth;
+mod plugins_limits;
+mod precedence;
+mod routing;
+mod service_plugins;
+mod upstreams;

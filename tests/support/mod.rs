@@ -1,0 +1,33 @@
+//! The harness of the black-box tests: it starts the real binary on free ports, plays the
+//! client and the upstreams, and ends every process that it started. It knows the gateway only
+//! through its binary, its ports and its documents; nothing in here imports the gateway's library.
+
+mod admin;
+mod client;
+mod gateway;
+mod headers;
+mod message;
+mod ports;
+mod process;
+mod received;
+mod settings;
+mod tls;
+mod upstream;
+mod wait;
+
+pub use admin::Admin;
+pub use client::{Connection, Request, Response};
+#[allow(unused_imports, reason = "named by tests that come later")]
+pub use gateway::{Builder, Gateway, Interface, Stopped};
+pub use headers::Headers;
+pub use ports::Port;
+pub use received::Received;
+pub use tls::Identity;
+pub use upstream::{Answer, Reply, Upstream};
+pub use wait::{eventually, eventually_matches, wait_until};
+
+use std::time::Duration;
+
+/// How long a condition may take to come true before a test fails. Generous on purpose: it bounds
+/// a failure, a success does not wait for it, and the tests share two busy cores.
+pub const PATIENCE: Duration = Duration::from_secs(20);
