@@ -334,7 +334,7 @@ fn refusals_say_where_and_what_was_expected() {
         ),
         (
             json!({"rules": [{"count": 1, "key": "$uri"}]}),
-            "property time_window is required",
+            "property \"time_window\" is required",
         ),
         (
             json!({"count": 1, "time_window": 1, "key": "nothing"}),

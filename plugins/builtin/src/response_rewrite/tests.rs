@@ -266,12 +266,12 @@ async fn a_body_that_is_too_large_or_broken_ends_as_incomplete() {
     bomb.write_all(&vec![0; 1_000_000]).unwrap();
     let bomb = bomb.finish().unwrap();
     assert!(bomb.len() < 2000);
-    let hard = [b"a".repeat(40), b"!".to_vec()].concat();
+    let hard = [b"a".repeat(60), b"!".to_vec()].concat();
     let cases: [(&str, &str, &[u8]); 4] = [
         ("hello", "identity", &[b'x'; 2001]),
         ("hello", "gzip", &bomb),
         ("hello", "gzip", b"not gzip at all"),
-        (r"^(a+)+\1$", "identity", &hard),
+        ("^(?:(?=a)a|a)+$", "identity", &hard),
     ];
     for (regex, encoding, body) in cases {
         let plugin = built::<ResponseRewrite>(
@@ -329,7 +329,7 @@ fn refusals_say_where_and_what_was_expected() {
         ),
         (
             json!({"filters": [{"regex": "a"}]}),
-            "property replace is required",
+            "property \"replace\" is required",
         ),
         (
             json!({"filters": [{"regex": "(", "replace": ""}]}),
