@@ -14,7 +14,7 @@ use tower::ServiceExt;
 
 struct House {
     control: Arc<Control>,
-    draining: Arc<AtomicBool>,
+    life: Arc<Life>,
     store: MemoryStore,
     // Keeps the store open.
     _memory: Memory,
@@ -25,11 +25,12 @@ impl House {
         let memory = Memory::new(HistoryLimit::default());
         let store = memory.group("/apisix");
         let authority = Authority::new(Arc::new(store.clone()), fixture::empty());
-        let draining = Arc::new(AtomicBool::new(false));
-        let control = Control::new(authority, target::Options::default(), draining.clone());
+        let life = Arc::new(Life::default());
+        life.begin();
+        let control = Control::new(authority, target::Options::default(), life.clone());
         Self {
             control: Arc::new(control),
-            draining,
+            life,
             store,
             _memory: memory,
         }
@@ -104,7 +105,7 @@ async fn it_is_ready_with_a_configuration_and_until_it_drains() {
         house.get("/status/ready").await,
         (200, json!({"status": "ok"}))
     );
-    house.draining.store(true, Ordering::Release);
+    house.life.end();
     let (status, body) = house.get("/status/ready").await;
     assert_eq!(status, 503);
     assert_eq!(body["error"], "the gateway is shutting down");
