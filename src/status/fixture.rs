@@ -49,6 +49,7 @@ struct LateConfig {}
 impl Plugin for Late {
     const NAME: &'static str = "late";
     const PRIORITY: i32 = 5;
+    const PREFER_ROUTE: bool = true;
     type Config = LateConfig;
     fn build(_: LateConfig, _: &BuildCx<'_>) -> Result<Self, BuildError> {
         Ok(Self)

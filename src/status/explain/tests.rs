@@ -272,6 +272,29 @@ async fn a_plugin_in_two_global_rules_counts_in_neither() {
 }
 
 #[tokio::test]
+async fn a_global_plugin_that_gives_way_to_the_routes_says_so() {
+    let explanation = ask(
+        &[
+            ("global_rules/1", json!({"plugins": {"late": {}}})),
+            (
+                "routes/1",
+                json!({"uri": "/", "upstream": node(), "plugins": {"late": {}}}),
+            ),
+            ("routes/2", json!({"uri": "/2", "upstream": node()})),
+        ],
+        "a.example",
+        "/",
+    );
+    assert_eq!(names(&explanation.plugins), [("late", "route", "routes/1")]);
+    let global = &explanation.global_plugins[..];
+    assert_eq!(names(global), [("late", "global_rule", "global_rules/1")]);
+    assert_eq!(
+        global[0].notes,
+        ["it leaves logging to the route's own copy"]
+    );
+}
+
+#[tokio::test]
 async fn a_consumer_brings_plugins_along() {
     let state = fixture::with(&[
         (
@@ -332,7 +355,10 @@ async fn a_route_without_an_upstream_says_what_is_missing() {
     let mut state = fixture::with(&[
         ("upstreams/u", node()),
         ("services/s", json!({"upstream": node()})),
-        ("routes/none", json!({"uri": "/none", "plugins": {"late": {}}})),
+        (
+            "routes/none",
+            json!({"uri": "/none", "plugins": {"late": {}}}),
+        ),
         ("routes/gone", json!({"uri": "/gone", "upstream_id": "u"})),
         ("routes/serve", json!({"uri": "/serve", "service_id": "s"})),
     ]);
