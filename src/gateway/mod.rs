@@ -2,6 +2,7 @@
 
 mod check;
 mod drain;
+mod explain;
 mod open;
 mod options;
 mod reports;
@@ -93,7 +94,7 @@ impl Gateway {
             match arguments.command {
                 Command::Run(run) => run::run(parts, run.settings),
                 Command::Check(check) => check::check(parts, &check),
-                Command::Explain(_) => Err(Failure(String::new())),
+                Command::Explain(explain) => explain::explain(parts, &explain),
             }
         });
         match done {
