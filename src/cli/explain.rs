@@ -255,10 +255,7 @@ async fn exchange(at: &str, question: &Question) -> io::Result<Vec<u8>> {
     );
     connection.write_all(head.as_bytes()).await?;
     let mut answer = Vec::new();
-    connection
-        .take(MAX_ANSWER)
-        .read_to_end(&mut answer)
-        .await?;
+    connection.take(MAX_ANSWER).read_to_end(&mut answer).await?;
     Ok(answer)
 }
 

@@ -5,7 +5,7 @@ use crate::{
     cli::{self, explain as print},
     compile::State,
     settings::{Settings, StoreKind, environment},
-    status::{Explanation, Question, explain as judge},
+    status::explain::{Explanation, Question, explain as judge},
     sync,
 };
 use http::{HeaderName, HeaderValue, Method};

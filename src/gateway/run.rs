@@ -12,7 +12,7 @@ use crate::{
     observe::{self, AccessLog, Metrics, metrics::{Family, Kind}},
     proxy::Proxy,
     settings::{KeyOrigin, Role, Settings, admin_keys, environment},
-    status,
+    status::{self, Life},
     sync::Authority,
 };
 use pingora_core::{
@@ -20,8 +20,8 @@ use pingora_core::{
     server::{RunArgs, Server},
 };
 use std::{
-    net::SocketAddr,
-    sync::{Arc, atomic::AtomicBool},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    sync::Arc,
     time::{Duration, Instant},
 };
 use tokio::{net::TcpListener, runtime::Runtime};
@@ -50,12 +50,12 @@ pub(super) fn run(parts: Parts, file: cli::SettingsFile) -> Result<(), Failure> 
         first_configuration(&authority).await?;
         Ok::<_, Failure>(authority)
     })?;
-    let draining = Arc::new(AtomicBool::new(false));
+    let life = Arc::new(Life::default());
     control.spawn(count_changes(authority.clone(), metrics.clone()));
     let access_log = access_log(&settings, &metrics)?;
     export(&metrics, &authority).map_err(Failure::new)?;
-    serve_control(&control, &settings, &authority, &metrics, &draining)?;
-    serve_traffic(control, &settings, &authority, &metrics, access_log, draining)
+    serve_control(&control, &settings, &authority, &metrics, &life)?;
+    serve_traffic(control, &settings, &authority, &metrics, access_log, life)
 }
 
 /// Waits until a configuration serves. A file that is refused at the very start ends the process: there is no last good one.
@@ -139,7 +139,7 @@ fn serve_control(
     settings: &Settings,
     authority: &Arc<Authority>,
     metrics: &Arc<Metrics>,
-    draining: &Arc<AtomicBool>,
+    life: &Arc<Life>,
 ) -> Result<(), Failure> {
     if settings.admin.enabled {
         let listener = listen(control, "admin.listen", settings.admin.listen.0)?;
@@ -148,7 +148,7 @@ fn serve_control(
     }
     // These answer until the process ends: readiness has to be seen to turn false.
     let paths = options::of_proxy(settings).target;
-    let api = Arc::new(status::Control::new(authority.clone(), paths, draining.clone()));
+    let api = Arc::new(status::Control::new(authority.clone(), paths, life.clone()));
     let listener = listen(control, "control.listen", settings.control.listen.0)?;
     control.spawn(status::serve(listener, status::control_router(api), std::future::pending()));
     let page = metrics.clone();
@@ -198,7 +198,7 @@ fn serve_traffic(
     authority: &Arc<Authority>,
     metrics: &Arc<Metrics>,
     access_log: Option<Arc<AccessLog>>,
-    draining: Arc<AtomicBool>,
+    life: Arc<Life>,
 ) -> Result<(), Failure> {
     let mut server = Server::new_with_opt_and_conf(None, options::of_pingora(settings));
     server.bootstrap();
@@ -219,8 +219,9 @@ fn serve_traffic(
     server.add_service(service);
     let (stop, mut begun) = {
         let _inside = control.enter();
-        Stop::new(draining).map_err(Failure::new)?
+        Stop::new(life.clone()).map_err(Failure::new)?
     };
+    control.spawn(begin(settings.listen.http.iter().collect(), life));
     let limit = settings.shutdown.drain_timeout.0;
     control.spawn(async move {
         if begun.wait_for(|stopping| *stopping).await.is_err() {
@@ -241,4 +242,20 @@ fn serve_traffic(
     say(&mut std::io::stderr(), "crossway: stopped");
     drop(control);
     Ok(())
+}
+
+/// Tells that the gateway serves, once each of its addresses takes connections. Pingora opens them in a thread of its own
+/// and tells nobody.
+async fn begin(addresses: Vec<SocketAddr>, life: Arc<Life>) {
+    for address in addresses {
+        let local = match address.ip() {
+            IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+            IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+            ip => ip,
+        };
+        while tokio::net::TcpStream::connect((local, address.port())).await.is_err() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+    life.begin();
 }

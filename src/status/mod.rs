@@ -3,6 +3,7 @@
 
 mod documents;
 pub mod explain;
+mod life;
 #[cfg(test)]
 mod fixture;
 mod health;
@@ -26,6 +27,8 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{get, post, put},
 };
+pub use life::Life;
+
 use explain::{Explanation, Question, explain};
 use serde_json::json;
 use std::{
@@ -40,23 +43,23 @@ use std::{
 pub struct Control {
     authority: Arc<Authority>,
     paths: target::Options,
-    draining: Arc<AtomicBool>,
+    life: Arc<Life>,
     started_at: SystemTime,
     started: Instant,
 }
 
 impl Control {
-    /// Looks at what `authority` lets serve. `paths` are the data plane's; `draining` turns true when the process is
-    /// about to leave, before listeners close. The process counts as started now.
+    /// Looks at what `authority` lets serve. `paths` are the data plane's; `life` tells whether it
+    /// takes connections, and whether it is about to leave. The process counts as started now.
     pub fn new(
         authority: Arc<Authority>,
         paths: target::Options,
-        draining: Arc<AtomicBool>,
+        life: Arc<Life>,
     ) -> Self {
         Self {
             authority,
             paths,
-            draining,
+            life,
             started_at: SystemTime::now(),
             started: Instant::now(),
         }
@@ -64,7 +67,7 @@ impl Control {
 
     /// Whether the process is about to leave.
     pub fn is_draining(&self) -> bool {
-        self.draining.load(Ordering::Acquire)
+        self.life.is_draining()
     }
 
     fn state(&self) -> Arc<Compiled> {
