@@ -13,6 +13,7 @@ pub mod observe;
 pub mod proxy;
 pub mod settings;
 pub mod snapshot;
+pub mod status;
 pub mod store;
 pub mod sync;
 pub mod upstream;

@@ -1,6 +1,7 @@
 //! The command line.
 
 pub mod args;
+pub mod explain;
 
 pub use args::{Arguments, Check, Command, Explain, Run, SettingsFile};
 

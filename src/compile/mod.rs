@@ -21,7 +21,7 @@ use crate::{
     chain::{Chain, Entry, Level},
     matcher::Matcher,
     model::{self, Kind, ResourceKey},
-    snapshot::{Consumers, Route, Snapshot},
+    snapshot::{ConsumerEntry, Consumers, Route, Snapshot},
     upstream::Upstream,
 };
 use bytes::Bytes;
@@ -305,6 +305,11 @@ impl State {
     /// A compiled route, whether or not it is enabled.
     pub fn route(&self, id: &str) -> Option<&Arc<Route>> {
         self.routes.get(id)
+    }
+
+    /// A compiled consumer, with the plugins that it brings along.
+    pub fn consumer(&self, username: &str) -> Option<&ConsumerEntry> {
+        self.consumers.get(username)
     }
 
     /// All live upstreams: resources and those written inside of other documents.

@@ -57,6 +57,13 @@ impl Built {
 }
 
 impl State {
+    /// The plugins that a document configures, switched off or not, by name. For `explain`.
+    pub fn plugins_of(&self, key: &ResourceKey) -> impl Iterator<Item = &Entry> {
+        let held = self.instances.0.get(key);
+        held.into_iter()
+            .flat_map(|built| built.values().map(|b| &b.entry))
+    }
+
     /// The entries of a document's plugins, built anew where something changed.
     pub(super) fn entries(
         &mut self,

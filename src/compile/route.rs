@@ -104,6 +104,28 @@ impl State {
         Ok(())
     }
 
+    /// The routes that are switched off, as they would match if they were not. For `explain`: it costs a look at every route.
+    pub fn disabled_routes(&self) -> Matcher<Arc<Route>> {
+        let specs = self
+            .routes
+            .iter()
+            .filter(|(id, _)| self.matcher.get(id).is_none())
+            .filter_map(|(id, route)| self.pattern_of(id, route));
+        Matcher::new(self.workshop.mode, specs)
+    }
+
+    fn pattern_of(&self, id: &Arc<str>, compiled: &Arc<Route>) -> Option<Spec<Arc<Route>>> {
+        let key = ResourceKey::new(model::Kind::Route, id).ok()?;
+        let (route, _) = self.decode::<model::Route>(&key).ok()??;
+        let service = route
+            .service_id
+            .as_ref()
+            .and_then(|s| self.services.get(s.as_str()));
+        let mut pattern = self.pattern(&key, id, &route, service.map(|s| &**s)).ok()?;
+        pattern.value = Some(compiled.clone());
+        pattern.complete()
+    }
+
     /// Plugins of the service, the plugin config and the route. A route that adds none shares its service's chain.
     fn chain(
         &mut self,
@@ -133,8 +155,8 @@ impl State {
         service: Option<&ServicePart>,
     ) -> Result<Pattern, Refusal> {
         let refuse = |path: &str, message: String| Refusal::new(key, path, message);
-        let paths = route.uris().iter().map(|uri| PathPattern::parse(uri, self.workshop.mode));
-        let paths = paths.collect::<Result<Vec<_>, _>>().map_err(|e| refuse("/uri", e.to_string()))?;
+        let paths = route.uris().iter().map(|uri| PathPattern::new(uri.as_str(), self.workshop.mode));
+        let paths = paths.collect();
         let hosts = match (route.hosts(), service) {
             ([], Some(service)) => service.hosts.as_slice(),
             (own, _) => own,

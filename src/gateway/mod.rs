@@ -2,6 +2,7 @@
 
 mod check;
 mod drain;
+mod explain;
 mod open;
 mod options;
 mod reports;
@@ -13,7 +14,7 @@ use crate::{
 };
 use clap::Parser;
 use crossway_sdk::{
-    balance::BalanceFactory,
+    balance::{Balance, BalanceNode},
     definition::{Definition, Doubled, Registry},
 };
 use std::{io::Write, process::ExitCode};
@@ -63,7 +64,11 @@ impl Gateway {
 
     /// Adds a balancer, which upstreams name in `type`.
     #[must_use]
-    pub fn balancer(mut self, name: &'static str, factory: BalanceFactory) -> Self {
+    pub fn balancer(
+        mut self,
+        name: &'static str,
+        factory: impl Fn(&[BalanceNode]) -> Box<dyn Balance> + Send + Sync + 'static,
+    ) -> Self {
         self.balancers = self.balancers.with(name, factory);
         self
     }
@@ -89,7 +94,7 @@ impl Gateway {
             match arguments.command {
                 Command::Run(run) => run::run(parts, run.settings),
                 Command::Check(check) => check::check(parts, &check),
-                Command::Explain(_) => Err(Failure(String::new())),
+                Command::Explain(explain) => explain::explain(parts, &explain),
             }
         });
         match done {

@@ -8,13 +8,11 @@ use super::{
     say,
 };
 use crate::{
-    cli,
-    observe::{
-        self, AccessLog, Metrics,
-        metrics::{Family, Kind},
-    },
+    admin, cli,
+    observe::{self, AccessLog, Metrics, metrics::{Family, Kind}},
     proxy::Proxy,
-    settings::{KeyOrigin, Settings, admin_keys, environment},
+    settings::{KeyOrigin, Role, Settings, admin_keys, environment},
+    status,
     sync::Authority,
 };
 use pingora_core::{
@@ -35,8 +33,7 @@ const CONTROL_THREADS: usize = 2;
 
 /// Serves until told to stop.
 pub(super) fn run(parts: Parts, file: cli::SettingsFile) -> Result<(), Failure> {
-    let settings =
-        Settings::load(file.config.as_deref(), environment()).map_err(Failure::new)?;
+    let settings = Settings::load(file.config.as_deref(), environment()).map_err(Failure::new)?;
     observe::log::install(&settings.log).map_err(Failure::new)?;
     let control = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(CONTROL_THREADS)
@@ -45,13 +42,7 @@ pub(super) fn run(parts: Parts, file: cli::SettingsFile) -> Result<(), Failure> 
         .build()
         .map_err(Failure::new)?;
     let metrics = Arc::new(Metrics::new(&settings.metrics.prefix).map_err(Failure::new)?);
-    let workshop = open::workshop(
-        parts,
-        &settings,
-        metrics.registry().clone(),
-        control.handle().clone(),
-        true,
-    )?;
+    let workshop = open::workshop(parts, &settings, metrics.registry().clone(), control.handle().clone(), true)?;
     let authority = control.block_on(async {
         let store = open::store(&settings).await?;
         let authority = Authority::new(store, open::state(workshop));
@@ -64,9 +55,7 @@ pub(super) fn run(parts: Parts, file: cli::SettingsFile) -> Result<(), Failure> 
     let access_log = access_log(&settings, &metrics)?;
     export(&metrics, &authority).map_err(Failure::new)?;
     serve_control(&control, &settings, &authority, &metrics, &draining)?;
-    serve_traffic(
-        control, &settings, &authority, &metrics, access_log, draining,
-    )
+    serve_traffic(control, &settings, &authority, &metrics, access_log, draining)
 }
 
 /// Waits until a configuration serves. A file that is refused at the very start ends the process: there is no last good one.
@@ -79,14 +68,8 @@ async fn first_configuration(authority: &Authority) -> Result<(), Failure> {
     };
     match (&status.refused, status.ready) {
         (Some(refused), false) => {
-            let problems = refused
-                .problems
-                .iter()
-                .map(|p| format!("\n  {}: {}", p.key, p.error));
-            Err(Failure(format!(
-                "the configuration was refused:{}",
-                problems.collect::<String>()
-            )))
+            let problems = refused.problems.iter().map(|p| format!("\n  {}: {}", p.key, p.error));
+            Err(Failure(format!("the configuration was refused:{}", problems.collect::<String>())))
         }
         _ => Ok(()),
     }
@@ -107,12 +90,7 @@ fn export(metrics: &Metrics, authority: &Arc<Authority>) -> Result<(), prometheu
     };
     let of_nodes = authority.clone();
     metrics.export(nodes, move |samples| {
-        for report in of_nodes
-            .state()
-            .upstreams()
-            .iter()
-            .filter_map(|u| u.report())
-        {
+        for report in of_nodes.state().upstreams().iter().filter_map(|u| u.report()) {
             for node in &report.nodes {
                 let healthy = if matches!(node.status, "healthy" | "mostly_healthy") { 1.0 } else { 0.0 };
                 samples.push(&[&report.name, &node.ip, &node.port.to_string()], healthy);
@@ -163,34 +141,54 @@ fn serve_control(
     metrics: &Arc<Metrics>,
     draining: &Arc<AtomicBool>,
 ) -> Result<(), Failure> {
-    let _ = (control, settings, authority, metrics, draining);
+    if settings.admin.enabled {
+        let listener = listen(control, "admin.listen", settings.admin.listen.0)?;
+        let router = admin::router(Arc::new(admin(settings, authority)?));
+        control.spawn(admin::serve(listener, router, std::future::pending()));
+    }
+    // These answer until the process ends: readiness has to be seen to turn false.
+    let paths = options::of_proxy(settings).target;
+    let api = Arc::new(status::Control::new(authority.clone(), paths, draining.clone()));
+    let listener = listen(control, "control.listen", settings.control.listen.0)?;
+    control.spawn(status::serve(listener, status::control_router(api), std::future::pending()));
+    let page = metrics.clone();
+    let page = move || page.page(Instant::now()).map_err(|e| e.to_string());
+    let listener = listen(control, "metrics.listen", settings.metrics.listen.0)?;
+    let router = status::metrics_router(page, &settings.metrics.path);
+    control.spawn(status::serve(listener, router, std::future::pending()));
     Ok(())
 }
 
-fn keys(settings: &Settings) -> Result<Vec<crate::settings::AdminKey>, Failure> {
+/// The Admin API with its keys; without one in the settings, the first start makes it.
+fn admin(settings: &Settings, authority: &Arc<Authority>) -> Result<admin::Admin, Failure> {
     if settings.admin.key.is_none() && settings.admin.keys.is_empty() {
         open::data_dir(&settings.data_dir)?;
     }
-    let (keys, origin) =
-        admin_keys(&settings.admin, &settings.data_dir).map_err(Failure::new)?;
+    let (keys, origin) = admin_keys(&settings.admin, &settings.data_dir).map_err(Failure::new)?;
     match &origin {
         KeyOrigin::Created(path) => {
             tracing::info!(file = %path.display(), "no Admin key was configured: a new one was written to this file");
         }
-        KeyOrigin::File(path) => {
-            tracing::info!(file = %path.display(), "the Admin key is that of this file")
-        }
+        KeyOrigin::File(path) => tracing::info!(file = %path.display(), "the Admin key is that of this file"),
         KeyOrigin::Settings => {}
     }
-    Ok(keys)
+    let role = |role| match role {
+        Role::Admin => admin::Role::Admin,
+        Role::Viewer => admin::Role::Viewer,
+    };
+    let keys = keys.iter().map(|k| (k.key.expose(), role(k.role)));
+    let keys = admin::AdminKeys::new(keys).map_err(Failure::new)?;
+    let mut options = admin::Options::new(settings.admin.server_header.value().clone());
+    options.max_body = settings.admin.max_body_size;
+    options.cors = settings.admin.cors;
+    options.allow = settings.admin.allow.set().clone();
+    Ok(admin::Admin::new(authority.clone(), keys, options))
 }
 
 fn listen(control: &Runtime, setting: &str, address: SocketAddr) -> Result<TcpListener, Failure> {
-    control.block_on(TcpListener::bind(address)).map_err(|e| {
-        Failure(format!(
-            "settings: {setting}: cannot listen on {address}: {e}"
-        ))
-    })
+    control
+        .block_on(TcpListener::bind(address))
+        .map_err(|e| Failure(format!("settings: {setting}: cannot listen on {address}: {e}")))
 }
 
 /// Serves traffic on Pingora until a signal ends it.
@@ -205,10 +203,7 @@ fn serve_traffic(
     let mut server = Server::new_with_opt_and_conf(None, options::of_pingora(settings));
     server.bootstrap();
     let traffic = metrics.traffic().clone();
-    let reports = Arc::new(Reports {
-        traffic: traffic.clone(),
-        access_log: access_log.clone(),
-    });
+    let reports = Arc::new(Reports { traffic: traffic.clone(), access_log: access_log.clone() });
     let proxy = Proxy::new(authority.current(), options::of_proxy(settings), reports);
     let mut service =
         pingora_proxy::http_proxy_service_with_name(&server.configuration, proxy, "crossway");
@@ -216,9 +211,7 @@ fn serve_traffic(
     for address in settings.listen.http.iter() {
         // Pingora binds later and would panic; what is wrong with the address is better said here.
         drop(std::net::TcpListener::bind(address).map_err(|e| {
-            Failure(format!(
-                "settings: listen.http: cannot listen on {address}: {e}"
-            ))
+            Failure(format!("settings: listen.http: cannot listen on {address}: {e}"))
         })?);
         service.add_listener(ListenerConfig::tcp(address.to_string()).l4_buffer(buffer.clone()));
         tracing::info!(%address, "serving HTTP");
@@ -235,10 +228,7 @@ fn serve_traffic(
         }
         let left = drain::drained(&traffic, limit).await;
         if left > 0 {
-            tracing::warn!(
-                requests = left,
-                "the drain timeout ended requests that were in flight"
-            );
+            tracing::warn!(requests = left, "the drain timeout ended requests that were in flight");
         }
         if let Some(log) = access_log {
             log.close(Duration::from_secs(1));
@@ -247,9 +237,7 @@ fn serve_traffic(
         // The listeners are closed and nothing is in flight: what Pingora would still wait for is its own grace period.
         std::process::exit(0);
     });
-    server.run(RunArgs {
-        shutdown_signal: Box::new(stop),
-    });
+    server.run(RunArgs { shutdown_signal: Box::new(stop) });
     say(&mut std::io::stderr(), "crossway: stopped");
     drop(control);
     Ok(())

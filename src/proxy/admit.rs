@@ -93,10 +93,15 @@ fn survey(head: &RequestHeader, options: &Options) -> Result<Survey, Reply> {
 
 /// TRACE would show the client what proxies before us added (RFC 9110 §9.3.8).
 fn judge_method(head: &RequestHeader) -> Result<(), Reply> {
-    match head.method.as_str() {
-        "TRACE" | "TRACK" => Err(Reply::status(405)),
-        _ => Ok(()),
+    if is_refused_method(&head.method) {
+        return Err(Reply::status(405));
     }
+    Ok(())
+}
+
+/// Whether requests of this method are answered with 405, whatever the routes say.
+pub fn is_refused_method(method: &Method) -> bool {
+    matches!(method.as_str(), "TRACE" | "TRACK")
 }
 
 /// The host without its port, in lower case. HTTP/1.1 demands one (RFC 9112 §3.2).
@@ -109,9 +114,14 @@ fn host(head: &RequestHeader) -> Result<Box<str>, Reply> {
             None => return Err(Reply::status(400)),
         },
     };
-    let name = without_port(authority).ok_or_else(|| Reply::status(400))?;
+    host_name(authority).ok_or_else(|| Reply::status(400))
+}
+
+/// The name that routes are found by: lower case, without port and final dot. `None` for what is no host (400).
+pub fn host_name(authority: &str) -> Option<Box<str>> {
+    let name = without_port(authority)?;
     let name = name.strip_suffix('.').unwrap_or(name);
-    Ok(name.to_ascii_lowercase().into_boxed_str())
+    Some(name.to_ascii_lowercase().into_boxed_str())
 }
 
 /// Strips the port and judges the characters; `None` for what is no host.

@@ -8,6 +8,7 @@ mod http;
 mod page;
 mod reply;
 
+pub use admit::{host_name, is_refused_method};
 pub use exchange::InFlight;
 pub use http::Proxy;
 

@@ -3,7 +3,8 @@
 mod follow;
 mod status;
 
-pub use status::{Refused, Status};
+pub(crate) use follow::change_of;
+pub use status::{Refused, RefusedDocument, Status};
 
 use crate::{
     compile::{Refusal, State},

@@ -36,7 +36,6 @@ impl Upstream {
         previous: Option<&Arc<Upstream>>,
         environment: &Arc<Environment>,
     ) -> Result<Arc<Self>, BuildError> {
-        environment.balancers.get(&spec.balance)?;
         if !environment.checks_enabled {
             spec.checks = None;
         }

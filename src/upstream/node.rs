@@ -116,6 +116,14 @@ impl Node {
         }
     }
 
+    /// Where to probe it: [`Node::address`] with turns of its own.
+    pub(super) fn address_to_probe(&self) -> Option<SocketAddr> {
+        match &self.address {
+            Address::Fixed(address) => Some(*address),
+            Address::Named(name) => Some(SocketAddr::new(name.next_to_probe()?, self.config.port)),
+        }
+    }
+
     pub(super) fn has_address(&self) -> bool {
         match &self.address {
             Address::Fixed(_) => true,
@@ -130,8 +138,8 @@ impl Node {
         }
     }
 
-    /// All addresses, without taking turns.
-    pub(super) fn addresses(&self) -> Vec<IpAddr> {
+    /// All addresses, without taking turns; empty as long as a name is not resolved.
+    pub fn addresses(&self) -> Vec<IpAddr> {
         match &self.address {
             Address::Fixed(address) => vec![address.ip()],
             Address::Named(name) => name.all(),

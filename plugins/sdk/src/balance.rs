@@ -101,7 +101,11 @@ impl<'a> Pick<'a> {
         healthy: &'a dyn Fn(usize) -> bool,
         tried: &'a dyn Fn(usize) -> bool,
     ) -> Self {
-        Self { key, healthy, tried }
+        Self {
+            key,
+            healthy,
+            tried,
+        }
     }
 
     /// Whether the node may be picked: it is healthy and this request has not tried it.
@@ -118,7 +122,9 @@ impl<'a> Pick<'a> {
 
 impl fmt::Debug for Pick<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Pick").field("key", &self.key).finish_non_exhaustive()
+        f.debug_struct("Pick")
+            .field("key", &self.key)
+            .finish_non_exhaustive()
     }
 }
 
@@ -151,7 +157,10 @@ pub struct Load {
 
 impl Default for Load {
     fn default() -> Self {
-        Self { inflight: AtomicU32::new(0), latency: AtomicU64::new(UNMEASURED) }
+        Self {
+            inflight: AtomicU32::new(0),
+            latency: AtomicU64::new(UNMEASURED),
+        }
     }
 }
 
@@ -165,7 +174,9 @@ impl Load {
     /// falls towards zero by itself, with a time constant of 10 s, so that a node that was slow gets another chance.
     pub fn latency(&self, now: Instant) -> Option<Duration> {
         let (seconds, at) = unpack(self.latency.load(Ordering::Relaxed))?;
-        Some(Duration::from_secs_f32(seconds * remaining(at, millis(now))))
+        Some(Duration::from_secs_f32(
+            seconds * remaining(at, millis(now)),
+        ))
     }
 
     /// Takes a latency into the average. A peak counts at once, an improvement little by little.
@@ -182,7 +193,8 @@ impl Load {
             };
             u64::from(seconds.to_bits()) << 32 | u64::from(now)
         };
-        self.latency.update(Ordering::Relaxed, Ordering::Relaxed, renewed);
+        self.latency
+            .update(Ordering::Relaxed, Ordering::Relaxed, renewed);
     }
 
     /// For the gateway: a request goes to the node.
@@ -198,16 +210,24 @@ impl Load {
 
 impl fmt::Debug for Load {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Load").field("inflight", &self.inflight()).finish_non_exhaustive()
+        f.debug_struct("Load")
+            .field("inflight", &self.inflight())
+            .finish_non_exhaustive()
     }
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "wraps after 49 days; ages are compared modulo that")]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "wraps after 49 days; ages are compared modulo that"
+)]
 fn millis(now: Instant) -> u32 {
     now.saturating_duration_since(*EPOCH).as_millis() as u32
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "takes the two halves apart")]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "takes the two halves apart"
+)]
 fn unpack(packed: u64) -> Option<(f32, u32)> {
     (packed != UNMEASURED).then(|| (f32::from_bits((packed >> 32) as u32), packed as u32))
 }
@@ -227,7 +247,8 @@ mod tests {
     use std::time::{Duration, Instant};
 
     fn close(load: &Load, now: Instant, expected: f32) -> bool {
-        load.latency(now).is_some_and(|l| (l.as_secs_f32() - expected).abs() < 0.001)
+        load.latency(now)
+            .is_some_and(|l| (l.as_secs_f32() - expected).abs() < 0.001)
     }
 
     #[test]
@@ -259,7 +280,13 @@ mod tests {
     #[test]
     fn a_tried_node_is_healthy_and_not_usable() {
         let pick = Pick::new(0, &|node| node != 2, &|node| node == 1);
-        assert_eq!([0, 1, 2].map(|node| pick.is_usable(node)), [true, false, false]);
-        assert_eq!([0, 1, 2].map(|node| pick.is_healthy(node)), [true, true, false]);
+        assert_eq!(
+            [0, 1, 2].map(|node| pick.is_usable(node)),
+            [true, false, false]
+        );
+        assert_eq!(
+            [0, 1, 2].map(|node| pick.is_healthy(node)),
+            [true, true, false]
+        );
     }
 }

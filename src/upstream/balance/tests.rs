@@ -132,7 +132,7 @@ proptest! {
 
     #[test]
     fn the_ring_is_that_of_nginx(
-        nodes in prop::collection::btree_map(any::<([u8; 4], u16)>(), 1u32..5, 1..6),
+        nodes in prop::collection::btree_map(any::<([u8; 4], u16)>(), 1u32..4, 1..6),
         keys in prop::collection::vec("[a-z0-9/.]{0,12}", 32),
     ) {
         let addresses: Vec<SocketAddr> = nodes.keys().map(|&(ip, port)| (ip, port).into()).collect();

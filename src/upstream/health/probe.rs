@@ -137,7 +137,7 @@ impl Rounds {
 
     async fn probe(&self, node: &Node) {
         // A node without address cannot be asked, and is not used either.
-        let Some(mut address) = node.address() else {
+        let Some(mut address) = node.address_to_probe() else {
             return;
         };
         if let Some(port) = self.active.port {

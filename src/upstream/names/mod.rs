@@ -70,6 +70,7 @@ impl Names {
             addresses: ArcSwapOption::empty(),
             // Gateways that start together must not all begin with the same address.
             turn: AtomicUsize::new(rand::random::<u16>().into()),
+            probe_turn: AtomicUsize::new(0),
             asked: watch::Sender::new(false),
             started: AtomicBool::new(false),
             task: OnceLock::new(),
@@ -90,6 +91,8 @@ pub struct Name {
     name: Arc<str>,
     addresses: ArcSwapOption<Box<[IpAddr]>>,
     turn: AtomicUsize,
+    /// A count of its own: probes between requests must not make these meet the same address each time.
+    probe_turn: AtomicUsize,
     /// Whether the first question was answered, well or not.
     asked: watch::Sender<bool>,
     started: AtomicBool,
@@ -105,9 +108,18 @@ impl Name {
 
     /// One of the addresses, each in its turn; `None` as long as there was no answer.
     pub fn next(&self) -> Option<IpAddr> {
+        self.take_turn(&self.turn)
+    }
+
+    /// One of the addresses, for a probe.
+    pub(super) fn next_to_probe(&self) -> Option<IpAddr> {
+        self.take_turn(&self.probe_turn)
+    }
+
+    fn take_turn(&self, turn: &AtomicUsize) -> Option<IpAddr> {
         let held = self.addresses.load();
         let addresses = held.as_deref()?;
-        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+        let turn = turn.fetch_add(1, Ordering::Relaxed);
         addresses.get(turn.checked_rem(addresses.len())?).copied()
     }
 

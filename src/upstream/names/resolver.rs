@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use hickory_resolver::{
-    Resolver, TokioResolver,
+    Resolver, ResolverBuilder, TokioResolver,
     config::{LookupIpStrategy, NameServerConfig, ResolveHosts, ResolverConfig},
     net::runtime::TokioRuntimeProvider,
 };
@@ -45,11 +45,7 @@ pub struct SystemResolver(TokioResolver);
 impl SystemResolver {
     /// With the name servers, the search list and the options of `/etc/resolv.conf`.
     pub fn from_system() -> Result<Self, ResolveError> {
-        let mut builder = TokioResolver::builder_tokio().map_err(error)?;
-        let options = builder.options_mut();
-        options.ip_strategy = LookupIpStrategy::Ipv4thenIpv6;
-        options.use_hosts_file = ResolveHosts::Always;
-        builder.build().map(Self).map_err(error)
+        Self::build(TokioResolver::builder_tokio().map_err(error)?)
     }
 
     /// With these name servers, without a search list.
@@ -62,10 +58,16 @@ impl SystemResolver {
             server
         };
         let config = ResolverConfig::from_name_servers(servers.iter().map(server).collect());
-        let mut builder = Resolver::builder_with_config(config, TokioRuntimeProvider::default());
+        let provider = TokioRuntimeProvider::default();
+        Self::build(Resolver::builder_with_config(config, provider))
+    }
+
+    fn build(mut builder: ResolverBuilder<TokioRuntimeProvider>) -> Result<Self, ResolveError> {
         let options = builder.options_mut();
         options.ip_strategy = LookupIpStrategy::Ipv4thenIpv6;
         options.use_hosts_file = ResolveHosts::Always;
+        // When to ask again is decided here, not by the resolver: a name that is new must not stay unknown for long.
+        options.negative_max_ttl = Some(Duration::from_secs(1));
         builder.build().map(Self).map_err(error)
     }
 }

@@ -1,6 +1,6 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-use super::{Answer, Lifetimes, Names, Resolve, ResolveError};
+use super::{Answer, Lifetimes, Names, Resolve, ResolveError, SystemResolver};
 use crate::upstream::{Environment, NodeSpec, PickError, Spec, Tried, Upstream};
 use async_trait::async_trait;
 use std::{
@@ -178,4 +178,59 @@ async fn upstreams_share_a_name_and_the_last_one_ends_it() {
     // The task ends: nobody but the environment and this test holds the zone's names.
     let names = &environment.names;
     until("the task's end", || Arc::strong_count(names) == 1).await;
+}
+
+/// A name server that knows `a.test`: 10.0.0.5 for 70 seconds.
+async fn name_server() -> std::net::SocketAddr {
+    let socket = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let address = socket.local_addr().unwrap();
+    tokio::spawn(async move {
+        let mut packet = [0; 1024];
+        while let Ok((_, client)) = socket.recv_from(&mut packet).await {
+            // RFC 1035 §4.1: a header of 12 bytes, labels up to an empty one, type and class.
+            let labels = packet[12..].iter().position(|byte| *byte == 0).unwrap();
+            let question = &packet[12..12 + labels + 5];
+            let known = question.starts_with(b"\x01a\x04test\0\0\x01");
+            let flags: [u8; 2] = if known { [0x81, 0x80] } else { [0x81, 0x83] };
+            let counts = [0, 1, 0, u8::from(known), 0, 0, 0, 0];
+            let mut answer = [&packet[..2], &flags, &counts, question].concat();
+            if known {
+                answer.extend([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 70, 0, 4, 10, 0, 0, 5]);
+            }
+            socket.send_to(&answer, client).await.unwrap();
+        }
+    });
+    address
+}
+
+#[tokio::test]
+async fn the_resolver_asks_the_servers_of_the_settings() {
+    let resolver = SystemResolver::with_servers(&[name_server().await]).unwrap();
+    let answer = resolver.resolve("a.test").await.unwrap();
+    assert_eq!(answer.addresses, ["10.0.0.5".parse::<IpAddr>().unwrap()]);
+    assert!(
+        (60..=70).contains(&answer.ttl.as_secs()),
+        "{:?}",
+        answer.ttl
+    );
+    assert!(resolver.resolve("b.test").await.is_err());
+    // `/etc/hosts` goes first, and IPv4 before IPv6.
+    let local = resolver.resolve("localhost").await.unwrap();
+    assert!(
+        local
+            .addresses
+            .iter()
+            .all(|address| address.is_loopback() && address.is_ipv4())
+    );
+}
+
+#[tokio::test]
+async fn probes_leave_the_turns_of_requests_alone() {
+    let (zone, environment) = zone();
+    zone.set("a.test", &["10.0.0.1", "10.0.0.2"]);
+    let upstream = upstream(&["a.test"], &environment);
+    upstream.resolve_first(Duration::from_secs(10)).await;
+    let first = picked(&upstream).unwrap();
+    assert!(upstream.nodes()[0].address_to_probe().is_some());
+    assert_ne!(picked(&upstream).unwrap(), first);
 }

@@ -419,6 +419,8 @@ fn refused_credentials_say_where_and_keep_the_key_to_themselves() {
         ("RS256", Some("x")),
         ("RS256", Some(RSA)),
         ("RS256", Some(P256_PUBLIC)),
+        ("RS256", Some(include_str!("test_keys/rsa1024.public.pem"))),
+        ("PS256", Some(include_str!("test_keys/rsa4160.public.pem"))),
         ("PS512", Some(ED25519_PUBLIC)),
         ("ES256", Some(P384_PUBLIC)),
         ("ES384", Some(P256_PUBLIC)),

@@ -12,6 +12,9 @@ use jsonwebtoken::{
     Algorithm, AlgorithmFamily, DecodingKey, crypto::rust_crypto::DEFAULT_PROVIDER, errors::Error,
 };
 
+/// Bits of the shortest RSA key that may be used (RFC 7518 §3.3).
+const SHORTEST_RSA: usize = 2048;
+
 /// A credential's algorithm and key.
 pub(super) struct Verifier {
     name: &'static str,
@@ -39,10 +42,19 @@ impl Verifier {
         (DEFAULT_PROVIDER.verifier_factory)(&algorithm, &key).map_err(unfit)?;
         if algorithm.family() == AlgorithmFamily::Rsa {
             let der = key.try_get_as_bytes().map_err(unfit)?;
-            (DEFAULT_PROVIDER
+            let components = DEFAULT_PROVIDER
                 .key_utils
-                .rsa_pub_components_from_public_key)(der)
-            .map_err(unfit)?;
+                .rsa_pub_components_from_public_key;
+            let (modulus, _) = components(der).map_err(unfit)?;
+            let unused = modulus
+                .first()
+                .map_or(0, |byte| byte.leading_zeros() as usize);
+            let bits = modulus.len() * 8 - unused;
+            if bits < SHORTEST_RSA {
+                let message =
+                    format!("expected an RSA key of at least {SHORTEST_RSA} bits, got {bits}");
+                return Err(BuildError::new("/public_key", message));
+            }
         }
         Ok(Self {
             name,

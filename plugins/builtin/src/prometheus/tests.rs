@@ -82,6 +82,7 @@ async fn finished() -> Scene {
         port: 80,
         scheme: "http",
         status: Some(200),
+        stale: false,
         began: now - Duration::from_millis(270),
         connected: None,
         answered: None,

@@ -1,0 +1,122 @@
+//! The configuration of limit-count.
+
+use crate::limit::{AmountConfig, KeyType, Policy, Redis, rejected_code};
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+/// Lets a number of requests pass in each window of time.
+///
+/// Either `count` and `time_window`, or `rules`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Requests that pass in a window: an integer, or a text with a variable such as `$http_x_quota`.
+    #[schemars(extend("minimum" = 1))]
+    pub(crate) count: Option<AmountConfig>,
+    /// Length of a window in seconds: an integer, or a text with a variable.
+    #[schemars(extend("minimum" = 1))]
+    pub(crate) time_window: Option<AmountConfig>,
+    /// `fixed`: a window begins with the first request of a key. `sliding`: windows follow the clock, and the window
+    /// before counts in proportion to its part of the last `time_window` seconds.
+    #[serde(default)]
+    pub(crate) window_type: WindowType,
+    /// Several limits at once. The first one that is used up rejects the request; a rule whose key the request has no
+    /// value for does not apply.
+    #[schemars(length(min = 1))]
+    pub(crate) rules: Option<Vec<RuleConfig>>,
+    /// What requests are counted by; read as `key_type` says. The client's address stands in for a missing value.
+    #[serde(default = "remote_addr")]
+    pub(crate) key: String,
+    /// How `key` is read.
+    #[serde(default)]
+    pub(crate) key_type: KeyType,
+    /// Status of a rejection.
+    #[serde(default = "rejected_code")]
+    #[schemars(range(min = 200, max = 599))]
+    pub(crate) rejected_code: u16,
+    /// Text of a rejection, sent as `{"error_msg": …}`. Without it the gateway's error page is sent.
+    #[schemars(length(min = 1))]
+    pub(crate) rejected_msg: Option<String>,
+    /// Where counters live. Only `local` is available.
+    #[serde(default)]
+    pub(crate) policy: Policy,
+    /// Whether requests pass when the limit cannot be judged, e.g. because a variable is no number.
+    #[serde(default)]
+    pub(crate) allow_degradation: bool,
+    /// Whether responses tell the quota in `X-RateLimit-Limit`, `X-RateLimit-Remaining`, `X-RateLimit-Reset`.
+    #[serde(default = "yes")]
+    pub(crate) show_limit_quota_header: bool,
+    /// All places with the same group share their counters, and must have the same configuration. Not with `rules`.
+    #[schemars(length(min = 1))]
+    pub(crate) group: Option<String>,
+    /// For Redis: seconds between synchronisations, at least 0.1; -1 asks for every request.
+    #[serde(default = "every_request")]
+    #[expect(dead_code, reason = "read when counters can live in Redis")]
+    pub(crate) sync_interval: f64,
+    /// How Redis is reached.
+    #[serde(flatten)]
+    #[expect(dead_code, reason = "read when counters can live in Redis")]
+    pub(crate) redis: Redis,
+}
+
+/// One of several limits.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RuleConfig {
+    /// Requests that pass in a window: an integer, or a text with a variable.
+    #[schemars(extend("minimum" = 1))]
+    pub(crate) count: AmountConfig,
+    /// Length of a window in seconds: an integer, or a text with a variable.
+    #[schemars(extend("minimum" = 1))]
+    pub(crate) time_window: AmountConfig,
+    /// What requests are counted by: a text with `$variables`.
+    pub(crate) key: String,
+    /// Stands in the names of the headers: `X-<prefix>-RateLimit-Limit`. Default: the number of the rule, from 1.
+    pub(crate) header_prefix: Option<String>,
+}
+
+/// How time is cut into windows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(inline)]
+pub(crate) enum WindowType {
+    /// A window begins with the first request of a key.
+    #[default]
+    Fixed,
+    /// The last `time_window` seconds count.
+    Sliding,
+}
+
+/// The metadata document.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(default)]
+pub(crate) struct Metadata {
+    /// Name of the header that tells the quota.
+    pub(crate) limit_header: String,
+    /// Name of the header that tells what is left of it.
+    pub(crate) remaining_header: String,
+    /// Name of the header that tells the seconds until there is more.
+    pub(crate) reset_header: String,
+}
+
+impl Default for Metadata {
+    fn default() -> Self {
+        Self {
+            limit_header: "X-RateLimit-Limit".into(),
+            remaining_header: "X-RateLimit-Remaining".into(),
+            reset_header: "X-RateLimit-Reset".into(),
+        }
+    }
+}
+
+fn remote_addr() -> String {
+    "remote_addr".into()
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn every_request() -> f64 {
+    -1.0
+}
