@@ -1,0 +1,21 @@
+//! GET of one document.
+
+use axum::http::StatusCode;
+use serde_json::Value;
+
+use super::{Admin, answer::Answer, error::Failure, path::Address};
+
+impl Admin {
+    /// One document with its place in the order of changes.
+    pub(super) async fn read(&self, address: &Address, id: &str) -> Result<Answer, Failure> {
+        let key = address.key(id)?;
+        let entry = self.find(&key).await?.ok_or_else(Failure::no_key)?;
+        let document: Value = serde_json::from_slice(&entry.value).map_err(|error| {
+            // Somebody else has written it: nothing here stores what is no JSON.
+            tracing::error!(%key, %error, "a stored document is not JSON");
+            Failure::no_key()
+        })?;
+        let item = self.item(key.kind, &entry, document);
+        Ok(Answer::json(StatusCode::OK, &item))
+    }
+}
