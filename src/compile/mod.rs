@@ -56,6 +56,7 @@ pub struct State {
     consumers: Arc<Consumers>,
     no_plugins: Arc<Chain>,
     fresh: Vec<Fresh>,
+    retired: Vec<Arc<Upstream>>,
 }
 
 /// An upstream that was built and does not serve yet.
@@ -107,6 +108,7 @@ impl State {
             consumers: Arc::new(Consumers::new([], tables)),
             no_plugins: Arc::new(Chain::compile(ChainOf::Route, Vec::new())),
             fresh: Vec::new(),
+            retired: Vec::new(),
         }
     }
 
@@ -280,6 +282,11 @@ impl State {
     /// Upstreams that were built since this was last asked; they want to be started once the snapshot serves.
     pub fn take_fresh(&mut self) -> Vec<Fresh> {
         std::mem::take(&mut self.fresh)
+    }
+
+    /// Upstreams that the configuration no longer has, or has in another form; they want to be stopped once it serves.
+    pub fn take_retired(&mut self) -> Vec<Arc<Upstream>> {
+        std::mem::take(&mut self.retired)
     }
 
     /// The revision that was applied last.

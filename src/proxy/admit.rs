@@ -58,10 +58,10 @@ pub(super) fn admit(
             }
         }
     }
-    if let (Some(limit), Some(length)) = (options.max_body, content_length(head)) {
-        if length > limit {
-            return Err(Reply::status(413));
-        }
+    if let (Some(limit), Some(length)) = (options.max_body, content_length(head))
+        && length > limit
+    {
+        return Err(Reply::status(413));
     }
     if seen.identity {
         let head = session.req_header_mut();

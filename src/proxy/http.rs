@@ -153,10 +153,10 @@ impl Proxy {
         if let Outcome::Respond(reply) = snapshot.global.access(&mut exchange).await {
             return Some(reply);
         }
-        if let Some(chain) = &flight.chain {
-            if let Outcome::Respond(reply) = chain.access(&mut exchange).await {
-                return Some(reply);
-            }
+        if let Some(chain) = &flight.chain
+            && let Outcome::Respond(reply) = chain.access(&mut exchange).await
+        {
+            return Some(reply);
         }
         unmatched.or_else(|| resolve_upstream(flight).err())
     }

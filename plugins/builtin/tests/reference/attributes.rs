@@ -3,18 +3,18 @@
 use serde_json::{Map, Value};
 
 /// One line of a table.
-pub struct Attribute {
+pub(crate) struct Attribute {
     /// `limit.rules[].count`; `*` stands for any name.
-    pub path: String,
-    pub types: String,
+    pub(crate) path: String,
+    pub(crate) types: String,
     /// The default, or `required`, or nothing.
-    pub default: String,
-    pub constraint: String,
-    pub meaning: String,
+    pub(crate) default: String,
+    pub(crate) constraint: String,
+    pub(crate) meaning: String,
 }
 
 /// All attributes, each followed by those inside it.
-pub fn of(schema: &Value) -> Vec<Attribute> {
+pub(crate) fn of(schema: &Value) -> Vec<Attribute> {
     let mut walk = Walk {
         root: schema,
         found: Vec::new(),
@@ -24,7 +24,7 @@ pub fn of(schema: &Value) -> Vec<Attribute> {
 }
 
 /// What the schema says of the document as a whole.
-pub fn rules(schema: &Value) -> Vec<String> {
+pub(crate) fn rules(schema: &Value) -> Vec<String> {
     let mut rules = Vec::new();
     match schema.get("minProperties").and_then(Value::as_u64) {
         Some(1) => rules.push("At least one of these must be there.".to_owned()),
@@ -35,7 +35,7 @@ pub fn rules(schema: &Value) -> Vec<String> {
 }
 
 /// The doc comment, on one line.
-pub fn text(schema: &Value) -> String {
+pub(crate) fn text(schema: &Value) -> String {
     let text = schema
         .get("description")
         .and_then(Value::as_str)

@@ -15,7 +15,7 @@ const SCOPES: [(Scopes, &str); 5] = [
     (Scopes::STREAM, "stream routes"),
 ];
 
-pub fn of(definition: &Definition) -> String {
+pub(crate) fn of(definition: &Definition) -> String {
     let name = definition.name;
     let places = SCOPES
         .iter()
@@ -47,7 +47,7 @@ pub fn of(definition: &Definition) -> String {
 }
 
 /// How the plugin's line in the list of plugins begins.
-pub fn row(definition: &Definition) -> String {
+pub(crate) fn row(definition: &Definition) -> String {
     let name = definition.name;
     let phases = phases(definition.phases);
     format!(
