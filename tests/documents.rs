@@ -69,7 +69,7 @@ fn anchors_lead_to_headings() {
             }
             let target = match target {
                 "" => root().join(document),
-                path => root().join(document).parent().unwrap().join(path).join(""),
+                path => root().join(document).parent().unwrap().join(path),
             };
             let file = if target.is_dir() {
                 target.join("README.md")
