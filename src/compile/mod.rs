@@ -148,6 +148,32 @@ impl State {
         refusals.into_iter().next().map_or(Ok(()), Err)
     }
 
+    /// References to documents that do not exist. A store that takes single writes keeps them from arising, and a forced
+    /// delete may leave them on purpose; in a file they are mistakes.
+    pub fn dangling(&self) -> Vec<Refusal> {
+        let exists = |key: &ResourceKey| self.documents.contains_key(key);
+        let mut refusals = Vec::new();
+        for key in self.dependents.dangling(exists) {
+            let document = self
+                .documents
+                .get(&key)
+                .and_then(|d| serde_json::from_slice::<Value>(d).ok());
+            let references = model::references(key.kind, &document.unwrap_or_default());
+            let gone = |r: &model::Reference| {
+                !exists(&ResourceKey {
+                    kind: r.kind,
+                    id: r.id.clone(),
+                })
+            };
+            let missing = references.iter().filter(|r| gone(r));
+            refusals.extend(missing.map(|r| Refusal::new(&key, &r.path, r.missing())));
+            if key.owner().is_some_and(|owner| !exists(&owner)) {
+                refusals.push(Refusal::new(&key, "", "consumer not found".to_owned()));
+            }
+        }
+        refusals
+    }
+
     fn compile(&mut self, dirty: &BTreeSet<ResourceKey>, refusals: &mut Vec<Refusal>) {
         let mut routes = route::Batch::default();
         let (mut consumers, mut globals) = (false, false);

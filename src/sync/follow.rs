@@ -107,11 +107,15 @@ impl Authority {
     async fn take(&self, revision: Revision, changes: Vec<Change>, pending: &mut Pending) {
         pending.extend(changes);
         let batch: Vec<Change> = std::mem::take(pending).into_iter().collect();
-        let retry = (self.policy == Policy::AllOrNothing).then(|| batch.clone());
+        let whole = self.policy == Policy::AllOrNothing;
+        let retry = whole.then(|| batch.clone());
         let mut next = State::clone(&self.state.load());
         // Many documents are much work, and this runtime also answers the Admin API.
         let compiled = tokio::task::spawn_blocking(move || {
-            let refusals = next.apply(revision.0, batch);
+            let mut refusals = next.apply(revision.0, batch);
+            if whole {
+                refusals.extend(next.dangling());
+            }
             (next, refusals)
         });
         let Ok((mut next, refusals)) = compiled.await else {
