@@ -158,7 +158,10 @@ impl State {
         service: Option<&ServicePart>,
     ) -> Result<Pattern, Refusal> {
         let refuse = |path: &str, message: String| Refusal::new(key, path, message);
-        let paths = route.uris().iter().map(|uri| PathPattern::new(uri.as_str(), self.workshop.mode));
+        let paths = route
+            .uris()
+            .iter()
+            .map(|uri| PathPattern::new(uri.as_str(), self.workshop.mode));
         let paths = paths.collect();
         let hosts = match (route.hosts(), service) {
             ([], Some(service)) => service.hosts.as_slice(),

@@ -1,13 +1,12 @@
 //! The request head as the upstream gets it: target, method, Host, and what the gateway says of the client.
 
-use super::{InFlight, Options, admit::IDENTITY};
+use super::{InFlight, Options};
 use crate::upstream::PassHost;
 use http::{HeaderName, HeaderValue, header};
 use pingora_core::Result;
 use pingora_http::RequestHeader;
 use std::io::Write;
 
-const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
@@ -36,20 +35,17 @@ pub(super) fn shape(
     Ok(())
 }
 
-/// A rewritten target; else the client's bytes, in origin form (RFC 9112 §3.2.1).
+/// A rewritten target; else the client's bytes, in origin form (RFC 9112 §3.2.1), without what plugins took out of them.
 fn target(flight: &InFlight, head: &mut RequestHeader) -> Result<()> {
     if let Some(rewritten) = &flight.request.rewritten.target {
         return head.set_raw_path(rewritten);
     }
-    if head.uri.scheme().is_some() {
-        let origin_form = head
-            .uri
-            .path_and_query()
-            .map_or("/", |pq| pq.as_str())
-            .to_owned();
-        head.set_raw_path(origin_form.as_bytes())?;
+    let target = flight.request.target(head);
+    if head.uri.scheme().is_none() && *target == *head.raw_path() {
+        return Ok(());
     }
-    Ok(())
+    let target = target.into_owned();
+    head.set_raw_path(&target)
 }
 
 /// `pass_host` decides; a plugin's host counts only with `pass`.
@@ -96,19 +92,19 @@ fn forwarded(
         }
         _ => ip.clone(),
     };
-    head.insert_header(X_REAL_IP, ip)?;
-    head.insert_header(X_FORWARDED_FOR, chain)?;
+    head.insert_header("X-Real-IP", ip)?;
+    head.insert_header("X-Forwarded-For", chain)?;
     if !keeps_proto {
         head.insert_header(
-            X_FORWARDED_PROTO,
+            "X-Forwarded-Proto",
             HeaderValue::from_static(if request.tls { "https" } else { "http" }),
         )?;
     }
     if let (false, Some(host)) = (keeps_host, client_host) {
-        head.insert_header(X_FORWARDED_HOST, host)?;
+        head.insert_header("X-Forwarded-Host", host)?;
     }
     if !keeps_port {
-        head.insert_header(X_FORWARDED_PORT, HeaderValue::from(request.server.port()))?;
+        head.insert_header("X-Forwarded-Port", HeaderValue::from(request.server.port()))?;
     }
     if !trusted && head.headers.contains_key(header::FORWARDED) {
         head.remove_header(&header::FORWARDED);
@@ -130,13 +126,15 @@ fn identity(flight: &InFlight, head: &mut RequestHeader) -> Result<()> {
     let Some(identity) = &flight.request.identity else {
         return Ok(());
     };
-    let [username, credential, custom] = IDENTITY;
-    head.insert_header(username, identity.consumer.username_header.clone())?;
+    head.insert_header(
+        "X-Consumer-Username",
+        identity.consumer.username_header.clone(),
+    )?;
     if let Some(id) = &identity.credential {
-        head.insert_header(credential, id.clone())?;
+        head.insert_header("X-Credential-Identifier", id.clone())?;
     }
     if let Some(id) = &identity.consumer.custom_id {
-        head.insert_header(custom, id.clone())?;
+        head.insert_header("X-Consumer-Custom-ID", id.clone())?;
     }
     Ok(())
 }

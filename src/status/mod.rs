@@ -3,10 +3,10 @@
 
 mod documents;
 pub mod explain;
-mod life;
 #[cfg(test)]
 mod fixture;
 mod health;
+mod life;
 mod metrics;
 mod question;
 mod ready;
@@ -51,11 +51,7 @@ pub struct Control {
 impl Control {
     /// Looks at what `authority` lets serve. `paths` are the data plane's; `life` tells whether it
     /// takes connections, and whether it is about to leave. The process counts as started now.
-    pub fn new(
-        authority: Arc<Authority>,
-        paths: target::Options,
-        life: Arc<Life>,
-    ) -> Self {
+    pub fn new(authority: Arc<Authority>, paths: target::Options, life: Arc<Life>) -> Self {
         Self {
             authority,
             paths,

@@ -183,7 +183,9 @@ fn serve(status: &mut Status, revision: Revision) {
 /// A change in terms of resources; a key that is none of ours is logged and left alone.
 pub(crate) fn change_of(change: store::Change) -> Option<Change> {
     if change.key().as_str() == "plugins" {
-        tracing::warn!("the list `plugins` of the resources is not used: `plugins` of the settings says which are on");
+        tracing::warn!(
+            "the list `plugins` of the resources is not used: `plugins` of the settings says which are on"
+        );
         return None;
     }
     let key = match ResourceKey::from_str(change.key().as_str()) {
