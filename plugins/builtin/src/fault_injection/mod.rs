@@ -14,7 +14,6 @@ use crossway_sdk::{
     expr::{Expression, Template},
     prelude::*,
 };
-use http::HeaderName;
 use std::time::Duration;
 
 /// See the module.
