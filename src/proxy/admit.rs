@@ -3,6 +3,7 @@
 
 use super::{Options, exchange::InFlight};
 use crate::matcher::target;
+use bytes::Bytes;
 use crossway_sdk::flow::Reply;
 use http::{HeaderName, Method, Version, header};
 use pingora_core::protocols::l4::socket::SocketAddr as PeerAddr;
@@ -28,6 +29,10 @@ pub(super) fn admit(
     request.server = inet(session.server_addr()).unwrap_or(request.server);
     request.tls = session.digest().is_some_and(|d| d.ssl_digest.is_some());
 
+    // Without a body there is nothing to wait for where its variables are asked for.
+    if session.is_body_empty() {
+        request.body = Some(Bytes::new());
+    }
     let head = session.req_header();
     let seen = survey(head, options)?;
     judge_method(head)?;

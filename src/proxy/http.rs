@@ -179,6 +179,7 @@ impl Proxy {
         let status = if failure::is_timeout(error) { 504 } else { 502 };
         if let Some(attempt) = flight.request.tries.last_mut() {
             attempt.status = Some(status);
+            attempt.ended = Some(attempt.began.elapsed());
         }
         if let Some(mut picked) = flight.picked.take() {
             if failure::is_timeout(error) {
@@ -274,6 +275,7 @@ impl ProxyHttp for Proxy {
             began: Instant::now(),
             connected: None,
             answered: None,
+            ended: None,
         });
         let mut peer = {
             let chosen = flight
@@ -327,6 +329,7 @@ impl ProxyHttp for Proxy {
     ) -> Result<()> {
         let client_host = session.req_header().headers.get(header::HOST).cloned();
         forward::shape(flight, &self.options, client_host, head)?;
+        flight.request.upstream_host = head.headers.get(header::HOST).cloned();
         if flight.has(Phases::BEFORE_PROXY) {
             flight
                 .each_chain(session, |chain, ex| chain.before_proxy(ex, head))
@@ -408,6 +411,9 @@ impl ProxyHttp for Proxy {
         end: bool,
         flight: &mut Self::CTX,
     ) -> Result<Option<Duration>> {
+        if let (true, Some(attempt)) = (end, flight.request.tries.last_mut()) {
+            attempt.ended = Some(attempt.began.elapsed());
+        }
         if flight.has(Phases::BODY_FILTER) {
             flight
                 .each_chain(session, |chain, ex| chain.body_filter(ex, chunk, end))

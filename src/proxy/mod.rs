@@ -7,6 +7,7 @@ mod forward;
 mod http;
 mod page;
 mod reply;
+mod spelling;
 
 pub use admit::{host_name, is_refused_method};
 pub use exchange::InFlight;

@@ -257,3 +257,31 @@ fn refusals_say_where_and_what_was_expected() {
         assert!(said.contains(expected), "{config}: {said}");
     }
 }
+
+#[tokio::test]
+async fn a_hidden_argument_does_not_come_back() {
+    for config in [
+        json!({"uri": "/new"}),
+        json!({"uri": "/new$is_args$args", "use_real_request_uri_unsafe": true}),
+        json!({"regex_uri": ["^/old(.*)", "/new$1"], "use_real_request_uri_unsafe": true}),
+    ] {
+        let plugin = built::<ProxyRewrite>(config);
+        let mut scene = request("GET /old?key=s&a=1 HTTP/1.1\nHost: example.com").await;
+        scene.request.query = Some("a=1".into());
+        assert!(passes(scene.rewrite(&*plugin).await));
+        assert_eq!(target_of(&scene).as_deref(), Some("/new?a=1"));
+    }
+}
+
+#[tokio::test]
+async fn headers_keep_their_configured_spelling() {
+    let config = json!({"headers": {"set": {"X-fOO": "1"}, "add": {"x-BAR": "2"}}});
+    let scene = rewritten(config, "GET / HTTP/1.1\nHost: example.com").await;
+    let mut wire = Vec::new();
+    scene.session.req_header().header_to_h1_wire(&mut wire);
+    let wire = String::from_utf8(wire).unwrap();
+    assert!(
+        wire.contains("X-fOO: 1\r\n") && wire.contains("x-BAR: 2\r\n"),
+        "{wire}"
+    );
+}

@@ -231,17 +231,17 @@ impl ResponseRewrite {
     fn edit(&self, ex: &Exchange<'_>, head: &mut ResponseHeader) -> Result<(), Error> {
         for (name, text) in &self.headers.add {
             if let Some(value) = text.render(&Answered { ex, head }, &[]) {
-                head.append_header(name, value)?;
+                head.append_header(name.spelling.clone(), value)?;
             }
         }
         for (name, text) in &self.headers.set {
             match text.render(&Answered { ex, head }, &[]) {
-                Some(value) => head.insert_header(name, value)?,
-                None => drop(head.remove_header(name)),
+                Some(value) => head.insert_header(name.spelling.clone(), value)?,
+                None => drop(head.remove_header(&name.name)),
             }
         }
         for name in &self.headers.remove {
-            head.remove_header(name);
+            head.remove_header(&name.name);
         }
         Ok(())
     }
