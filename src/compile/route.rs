@@ -40,7 +40,9 @@ impl State {
     ) -> Result<(), Refusal> {
         let id: Arc<str> = key.id.as_str().into();
         let Some((route, document)) = self.decode::<model::Route>(key)? else {
-            self.routes.remove(&id);
+            if let Some(before) = self.routes.remove(&id) {
+                self.retire(&before.target, &Target::None);
+            }
             self.instances.forget(key);
             batch.removed.push(id);
             return Ok(());
@@ -94,7 +96,9 @@ impl State {
             websocket,
             standing,
         ));
-        self.routes.insert(id.clone(), compiled.clone());
+        if let Some(before) = self.routes.insert(id.clone(), compiled.clone()) {
+            self.retire(&before.target, &compiled.target);
+        }
         if route.status == Status::Disabled {
             batch.removed.push(id);
         } else {

@@ -2,10 +2,10 @@
 
 use super::{Failure, Parts, open, options};
 use crate::{
-    cli::{self, explain as print},
+    cli,
     compile::State,
     settings::{Settings, StoreKind, environment},
-    status::explain::{Explanation, Question, explain as judge},
+    status::explain::{Explanation, Question, explain as judge, print},
     sync,
 };
 use http::{HeaderName, HeaderValue, Method};

@@ -257,7 +257,7 @@ fn serve_traffic(
                 "settings: listen.http: cannot listen on {address}: {e}"
             ))
         })?);
-        service.add_listener(ListenerConfig::tcp(address.to_string()).l4_buffer(buffer.clone()));
+        service.add_listener(ListenerConfig::tcp(address.to_string()).l4_buffer(buffer));
         tracing::info!(%address, "serving HTTP");
     }
     server.add_service(service);
@@ -265,6 +265,9 @@ fn serve_traffic(
         let _inside = control.enter();
         Stop::new(life.clone()).map_err(Failure::new)?
     };
+    if let Some(log) = &access_log {
+        control.spawn(AccessLog::reopen_on_hangup(log.clone()));
+    }
     control.spawn(begin(settings.listen.http.iter().collect(), life));
     let limit = settings.shutdown.drain_timeout.0;
     control.spawn(async move {
@@ -282,8 +285,7 @@ fn serve_traffic(
             log.close(Duration::from_secs(1));
         }
         tracing::info!("stopped");
-        // The listeners are closed and nothing is in flight: what Pingora would still wait for is its own grace period.
-        std::process::exit(0);
+        leave();
     });
     server.run(RunArgs {
         shutdown_signal: Box::new(stop),
@@ -291,6 +293,16 @@ fn serve_traffic(
     say(&mut std::io::stderr(), "crossway: stopped");
     drop(control);
     Ok(())
+}
+
+/// Ends the process. The listeners are closed and nothing is in flight; all that Pingora would still wait for is its own grace
+/// period, which is the bound of the drain and always runs in full.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "everything that has to be closed was closed"
+)]
+fn leave() -> ! {
+    std::process::exit(0)
 }
 
 /// Tells that the gateway serves, once each of its addresses takes connections. Pingora opens them in a thread of its own

@@ -63,10 +63,10 @@ pub(super) fn admit(
             }
         }
     }
-    if let (Some(limit), Some(length)) = (options.max_body, content_length(head)) {
-        if length > limit {
-            return Err(Reply::status(413));
-        }
+    if let (Some(limit), Some(length)) = (options.max_body, content_length(head))
+        && length > limit
+    {
+        return Err(Reply::status(413));
     }
     if seen.identity {
         let head = session.req_header_mut();
@@ -114,6 +114,9 @@ fn host(head: &RequestHeader) -> Result<Box<str>, Reply> {
     let authority = match head.uri.authority() {
         Some(authority) => authority.as_str(),
         None => match head.headers.get(header::HOST) {
+            Some(value) if value.is_empty() && head.version != Version::HTTP_10 => {
+                return Err(Reply::status(400));
+            }
             Some(value) => value.to_str().map_err(|_| Reply::status(400))?,
             None if head.version == Version::HTTP_10 => "",
             None => return Err(Reply::status(400)),

@@ -23,7 +23,7 @@ use crossway_sdk::{
     route::Matched,
     variables::{self, View},
 };
-use http::{HeaderName, HeaderValue, header};
+use http::{HeaderName, HeaderValue, Method, Version, header};
 use pingora_core::{
     Error, ErrorType, Result, modules::http::HttpModules, protocols::Digest,
     upstreams::peer::HttpPeer,
@@ -153,10 +153,10 @@ impl Proxy {
         if let Outcome::Respond(reply) = snapshot.global.access(&mut exchange).await {
             return Some(reply);
         }
-        if let Some(chain) = &flight.chain {
-            if let Outcome::Respond(reply) = chain.access(&mut exchange).await {
-                return Some(reply);
-            }
+        if let Some(chain) = &flight.chain
+            && let Outcome::Respond(reply) = chain.access(&mut exchange).await
+        {
+            return Some(reply);
         }
         unmatched.or_else(|| resolve_upstream(flight).err())
     }
@@ -398,6 +398,9 @@ impl ProxyHttp for Proxy {
             return Error::e_explain(ErrorType::HTTPStatus(500), "a plugin failed");
         }
         flight.request.response.status = head.status.as_u16();
+        if flight.has(Phases::HEADER_FILTER) {
+            frame(session, head)?;
+        }
         Ok(())
     }
 
@@ -531,6 +534,24 @@ impl ProxyHttp for Proxy {
     ) -> bool {
         true
     }
+}
+
+/// A plugin that changes the body takes its length away; Pingora has chosen the framing before that. Chunks keep the
+/// connection usable (RFC 9112 §6.3).
+fn frame(session: &Session, head: &mut ResponseHeader) -> Result<()> {
+    let request = session.req_header();
+    let framed = head.headers.contains_key(header::CONTENT_LENGTH)
+        || head.headers.contains_key(header::TRANSFER_ENCODING);
+    let bodiless = request.method == Method::HEAD
+        || head.status == http::StatusCode::NO_CONTENT
+        || head.status == http::StatusCode::NOT_MODIFIED;
+    if framed || bodiless || request.version != Version::HTTP_11 {
+        return Ok(());
+    }
+    head.insert_header(
+        header::TRANSFER_ENCODING,
+        HeaderValue::from_static("chunked"),
+    )
 }
 
 /// The host as the client wrote it, with its port.

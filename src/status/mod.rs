@@ -32,10 +32,7 @@ pub use life::Life;
 use explain::{Explanation, Question, explain};
 use serde_json::json;
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::Arc,
     time::{Instant, SystemTime},
 };
 

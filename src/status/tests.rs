@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::{
-    cli::explain as cli,
+    status::explain::print as cli,
     store::{HistoryLimit, Key, Memory, MemoryStore, Revision, Store, Transaction, Write},
 };
 use axum::{body::Body, http::Request};

@@ -7,9 +7,18 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-/// The binary under test.
+/// The binary under test: the one that was built with the tests, or the one that
+/// `GATEWAY_UNDER_TEST` names (a release build, say). Settings in the environment of whoever runs
+/// the tests are kept from it.
 fn binary() -> Command {
-    Command::new(env!("CARGO_BIN_EXE_crossway"))
+    let built = env!("CARGO_BIN_EXE_crossway").into();
+    let mut command = Command::new(std::env::var_os("GATEWAY_UNDER_TEST").unwrap_or(built));
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("CROSSWAY_") {
+            command.env_remove(name);
+        }
+    }
+    command
 }
 
 /// Runs the binary to its end; for subcommands that answer and stop.

@@ -126,7 +126,7 @@ async fn what_comes_out_has_to_be_a_path_in_bounded_time() {
     for (pair, path) in [
         (["^/a(.*)", "$1"], "/ab".to_owned()),
         (["^/a.*", ""], "/ab".to_owned()),
-        ([r"^/(a+)+\1$", "/x"], format!("/{}!", "a".repeat(40))),
+        (["^/(?:(?=a)a|a)+$", "/x"], format!("/{}!", "a".repeat(60))),
     ] {
         let plugin = built::<ProxyRewrite>(json!({"regex_uri": pair}));
         let mut scene = request(&format!("GET {path} HTTP/1.1\nHost: a")).await;

@@ -1,6 +1,6 @@
 //! `crossway explain`: an explanation for readers, and how to ask a gateway that runs.
 
-use crate::status::explain::{
+use super::{
     Answer, CandidateReport, Explanation, Fate, LeftOut, PluginReport, Question, UpstreamReport,
 };
 use http::Uri;
