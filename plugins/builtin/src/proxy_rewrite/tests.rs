@@ -262,7 +262,7 @@ fn refusals_say_where_and_what_was_expected() {
 async fn a_hidden_argument_does_not_come_back() {
     for config in [
         json!({"uri": "/new"}),
-        json!({"uri": "/new$is_args$args", "use_real_request_uri_unsafe": true}),
+        json!({"uri": "/new?$args", "use_real_request_uri_unsafe": true}),
         json!({"regex_uri": ["^/old(.*)", "/new$1"], "use_real_request_uri_unsafe": true}),
     ] {
         let plugin = built::<ProxyRewrite>(config);
