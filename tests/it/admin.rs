@@ -306,7 +306,7 @@ async fn what_is_in_use_cannot_be_deleted_unless_forced() {
     let guarded = admin.delete("/services/1").await.expect_status(400).json();
     assert_eq!(
         guarded["error_msg"],
-        "can not delete this service, route [1] is still using it now"
+        "can not delete this service directly, route [1] is still using it now"
     );
     admin
         .delete("/upstreams/1?force=1")
