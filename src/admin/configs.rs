@@ -6,7 +6,7 @@
 //! restart any version is taken, and a document that says what is there already changes nothing.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::{Arc, atomic::Ordering},
 };
 
@@ -120,14 +120,21 @@ impl Admin {
         let mut whole = parse(headers, &text)?;
         let versions = versions(&standalone, &whole)?;
         let contents = self.authority.store().load().await?;
-        let changed = |kind: Kind| versions.get(&kind) != Some(&standalone.version(kind));
+        let drifted = !self.unchanged_since(standalone.revision);
+        // A list whose version stays says what is there already, unless somebody else has changed that meanwhile.
+        let changed: BTreeSet<Kind> = sections()
+            .filter(|kind| {
+                versions.get(kind) != Some(&standalone.version(*kind))
+                    || (drifted && whole.contains_key(kind.path()))
+            })
+            .collect();
         let mut all = Vec::new();
-        for section in sections().filter(|section| changed(*section)) {
+        for section in changed.iter().copied() {
             all.extend(items(section, whole.remove(section.path()))?);
         }
         self.judge_alone(&mut all);
         refuse(&all)?;
-        let current = of_sections(contents, changed);
+        let current = of_sections(contents, &changed);
         let transaction = difference(&current, &all);
         self.judge_together(&mut all, &transaction).await?;
         let committed = self.commit(transaction).await?;
@@ -225,10 +232,10 @@ fn refuse(items: &[Item]) -> Result<(), Failure> {
 }
 
 /// The entries of kinds that change, credentials with their consumers.
-fn of_sections(contents: Contents, changed: impl Fn(Kind) -> bool) -> Vec<Entry> {
+fn of_sections(contents: Contents, changed: &BTreeSet<Kind>) -> Vec<Entry> {
     let of_it = |entry: &Entry| {
         let key: Option<ResourceKey> = entry.key.as_str().parse().ok();
-        key.is_some_and(|key| changed(key.kind.owner().unwrap_or(key.kind)))
+        key.is_some_and(|key| changed.contains(&key.kind.owner().unwrap_or(key.kind)))
     };
     contents.entries.into_iter().filter(of_it).collect()
 }

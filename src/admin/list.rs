@@ -29,7 +29,7 @@ impl Admin {
             .entries
             .into_iter()
             .filter(|entry| kind_of(entry) == Some(address.kind))
-            .filter_map(|entry| document(entry))
+            .filter_map(document)
             .filter(|(_, document)| filter.takes(document))
             .collect();
         let total = found.len();

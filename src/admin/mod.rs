@@ -25,6 +25,10 @@ mod stamp;
 mod validate;
 mod write;
 
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;
+
 pub use auth::{AdminKeys, EmptyKey, Role};
 pub use dispatch::router;
 pub use serve::serve;

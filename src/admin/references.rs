@@ -111,16 +111,7 @@ fn split(kind: Kind, document: &Value) -> (Vec<Reference>, Vec<Reference>) {
 }
 
 fn missing(reference: &Reference) -> Failure {
-    let Reference { kind, id, path } = reference;
-    let (what, by) = match kind {
-        Kind::StreamRoute if path == "/protocol/superior_id" => {
-            ("superior stream route".to_owned(), "superior".to_owned())
-        }
-        kind => (kind.label().to_owned(), kind.label().to_owned()),
-    };
-    Failure::bad(format!(
-        "failed to fetch {what} info by {by} id [{id}], response code: 404"
-    ))
+    Failure::bad(reference.missing())
 }
 
 /// Rules between a document and what it refers to.

@@ -91,6 +91,8 @@ pub struct Chain {
 struct Placed {
     entry: Entry,
     slot: Slot,
+    /// It came with the consumer, and the route has none of that name.
+    joined: bool,
 }
 
 impl Chain {
@@ -102,7 +104,11 @@ impl Chain {
                 chain: of,
                 index: u16::try_from(placed.len()).unwrap_or(u16::MAX),
             };
-            placed.push(Placed { entry, slot });
+            placed.push(Placed {
+                entry,
+                slot,
+                joined: false,
+            });
         }
         Self::of_placed(of, placed)
     }
@@ -113,6 +119,7 @@ impl Chain {
         let mut next = placed.iter().map(|p| p.slot.index + 1).max().unwrap_or(0);
         for entry in joining {
             placed.push(Placed {
+                joined: !self.contains(entry.name),
                 entry,
                 slot: Slot {
                     chain: self.of,

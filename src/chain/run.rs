@@ -23,17 +23,17 @@ pub enum Outcome {
 #[derive(Clone, Copy)]
 enum Which<'a> {
     All,
-    /// Entries that came from the consumer and do not authenticate.
+    /// Entries that came from the consumer alone and do not authenticate.
     OfConsumer,
     /// Entries of a global chain, without those that give way to the route's.
     BesideRoute(&'a Chain),
 }
 
 impl Which<'_> {
-    fn takes(self, entry: &Entry) -> bool {
+    fn takes(self, Placed { entry, joined, .. }: &Placed) -> bool {
         match self {
             Which::All => true,
-            Which::OfConsumer => entry.level >= super::Level::ConsumerGroup && !entry.auth,
+            Which::OfConsumer => *joined && !entry.auth,
             Which::BesideRoute(route) => !(entry.prefer_route && route.contains(entry.name)),
         }
     }
@@ -57,7 +57,7 @@ impl Chain {
 
     async fn decide(&self, phase: Phases, which: Which<'_>, ex: &mut Exchange<'_>) -> Outcome {
         for placed in self.phase(phase) {
-            if !which.takes(&placed.entry) || !placed.admits(ex) {
+            if !which.takes(placed) || !placed.admits(ex) {
                 continue;
             }
             ex.enter(placed.slot);
@@ -157,7 +157,7 @@ impl Chain {
 
     fn log_those(&self, which: Which<'_>, ex: &mut Exchange<'_>) {
         for placed in self.phase(Phases::LOG) {
-            if !which.takes(&placed.entry) || !placed.admits(ex) {
+            if !which.takes(placed) || !placed.admits(ex) {
                 continue;
             }
             ex.enter(placed.slot);
@@ -175,7 +175,7 @@ impl Chain {
         mut call: impl FnMut(&Entry, &mut Exchange<'_>) -> Result<(), Error>,
     ) -> Result<(), Failed> {
         for placed in self.phase(phase) {
-            if !which.takes(&placed.entry) || !placed.admits(ex) {
+            if !which.takes(placed) || !placed.admits(ex) {
                 continue;
             }
             ex.enter(placed.slot);

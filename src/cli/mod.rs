@@ -1,7 +1,6 @@
 //! The command line.
 
 pub mod args;
-pub mod explain;
 
 pub use args::{Arguments, Check, Command, Explain, Run, SettingsFile};
 

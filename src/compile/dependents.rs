@@ -55,6 +55,13 @@ impl Dependents {
         }
     }
 
+    /// Documents that refer to something which `exists` does not know. Metadata of a plugin may be missing.
+    pub(super) fn dangling(&self, exists: impl Fn(&ResourceKey) -> bool) -> Vec<ResourceKey> {
+        let gone = |needed: &ResourceKey| needed.kind != Kind::PluginMetadata && !exists(needed);
+        let dangle = self.of.iter().filter(|(_, needs)| needs.iter().any(gone));
+        dangle.map(|(key, _)| key.clone()).collect()
+    }
+
     /// The documents that name this one.
     pub(super) fn direct(&self, key: &ResourceKey) -> Vec<ResourceKey> {
         self.by.get(key).into_iter().flatten().cloned().collect()

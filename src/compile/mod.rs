@@ -56,6 +56,7 @@ pub struct State {
     consumers: Arc<Consumers>,
     no_plugins: Arc<Chain>,
     fresh: Vec<Fresh>,
+    retired: Vec<Arc<Upstream>>,
 }
 
 /// An upstream that was built and does not serve yet.
@@ -107,6 +108,7 @@ impl State {
             consumers: Arc::new(Consumers::new([], tables)),
             no_plugins: Arc::new(Chain::compile(ChainOf::Route, Vec::new())),
             fresh: Vec::new(),
+            retired: Vec::new(),
         }
     }
 
@@ -144,6 +146,32 @@ impl State {
         let mut trial = self.clone();
         let refusals = trial.apply(self.revision, vec![(key.clone(), Some(content))]);
         refusals.into_iter().next().map_or(Ok(()), Err)
+    }
+
+    /// References to documents that do not exist. A store that takes single writes keeps them from arising, and a forced
+    /// delete may leave them on purpose; in a file they are mistakes.
+    pub fn dangling(&self) -> Vec<Refusal> {
+        let exists = |key: &ResourceKey| self.documents.contains_key(key);
+        let mut refusals = Vec::new();
+        for key in self.dependents.dangling(exists) {
+            let document = self
+                .documents
+                .get(&key)
+                .and_then(|d| serde_json::from_slice::<Value>(d).ok());
+            let references = model::references(key.kind, &document.unwrap_or_default());
+            let gone = |r: &model::Reference| {
+                !exists(&ResourceKey {
+                    kind: r.kind,
+                    id: r.id.clone(),
+                })
+            };
+            let missing = references.iter().filter(|r| gone(r));
+            refusals.extend(missing.map(|r| Refusal::new(&key, &r.path, r.missing())));
+            if key.owner().is_some_and(|owner| !exists(&owner)) {
+                refusals.push(Refusal::new(&key, "", "consumer not found".to_owned()));
+            }
+        }
+        refusals
     }
 
     fn compile(&mut self, dirty: &BTreeSet<ResourceKey>, refusals: &mut Vec<Refusal>) {
@@ -280,6 +308,11 @@ impl State {
     /// Upstreams that were built since this was last asked; they want to be started once the snapshot serves.
     pub fn take_fresh(&mut self) -> Vec<Fresh> {
         std::mem::take(&mut self.fresh)
+    }
+
+    /// Upstreams that the configuration no longer has, or has in another form; they want to be stopped once it serves.
+    pub fn take_retired(&mut self) -> Vec<Arc<Upstream>> {
+        std::mem::take(&mut self.retired)
     }
 
     /// The revision that was applied last.

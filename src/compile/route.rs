@@ -40,7 +40,9 @@ impl State {
     ) -> Result<(), Refusal> {
         let id: Arc<str> = key.id.as_str().into();
         let Some((route, document)) = self.decode::<model::Route>(key)? else {
-            self.routes.remove(&id);
+            if let Some(before) = self.routes.remove(&id) {
+                self.retire(&before.target, &Target::None);
+            }
             self.instances.forget(key);
             batch.removed.push(id);
             return Ok(());
@@ -94,7 +96,9 @@ impl State {
             websocket,
             standing,
         ));
-        self.routes.insert(id.clone(), compiled.clone());
+        if let Some(before) = self.routes.insert(id.clone(), compiled.clone()) {
+            self.retire(&before.target, &compiled.target);
+        }
         if route.status == Status::Disabled {
             batch.removed.push(id);
         } else {
@@ -104,11 +108,14 @@ impl State {
         Ok(())
     }
 
-    /// The routes that are switched off, as they would match if they were not. For `explain`: it costs a look at every route.
+    /// The routes that are switched off, as they would match if they were not. For `explain`: where
+    /// there are any, it costs a look at every route.
     pub fn disabled_routes(&self) -> Matcher<Arc<Route>> {
+        let enabled = self.matcher.len();
         let specs = self
             .routes
             .iter()
+            .take_while(|_| self.routes.len() > enabled)
             .filter(|(id, _)| self.matcher.get(id).is_none())
             .filter_map(|(id, route)| self.pattern_of(id, route));
         Matcher::new(self.workshop.mode, specs)
@@ -155,7 +162,10 @@ impl State {
         service: Option<&ServicePart>,
     ) -> Result<Pattern, Refusal> {
         let refuse = |path: &str, message: String| Refusal::new(key, path, message);
-        let paths = route.uris().iter().map(|uri| PathPattern::new(uri.as_str(), self.workshop.mode));
+        let paths = route
+            .uris()
+            .iter()
+            .map(|uri| PathPattern::new(uri.as_str(), self.workshop.mode));
         let paths = paths.collect();
         let hosts = match (route.hosts(), service) {
             ([], Some(service)) => service.hosts.as_slice(),

@@ -25,7 +25,9 @@ impl State {
     pub(super) fn compile_service(&mut self, key: &ResourceKey) -> Result<(), Refusal> {
         let id: Arc<str> = key.id.as_str().into();
         let Some((service, document)) = self.decode::<model::Service>(key)? else {
-            self.services.remove(&id);
+            if let Some(before) = self.services.remove(&id) {
+                self.retire(&before.target, &Target::None);
+            }
             self.instances.forget(key);
             return Ok(());
         };
@@ -40,7 +42,10 @@ impl State {
             chain: Arc::new(Chain::compile(ChainOf::Route, plugins.clone())),
             plugins,
         };
-        self.services.insert(id, Arc::new(part));
+        let now = part.target.clone();
+        if let Some(before) = self.services.insert(id, Arc::new(part)) {
+            self.retire(&before.target, &now);
+        }
         Ok(())
     }
 }

@@ -26,12 +26,12 @@ impl State {
     pub(super) fn compile_upstream(&mut self, key: &ResourceKey) -> Result<(), Refusal> {
         let id: Arc<str> = key.id.as_str().into();
         let Some((upstream, document)) = self.decode::<model::Upstream>(key)? else {
-            self.upstreams.remove(&id);
+            self.retired.extend(self.upstreams.remove(&id));
             return Ok(());
         };
         if is_layer_four(upstream.scheme) {
             // Taken as a document; nothing on the HTTP side can use it.
-            self.upstreams.remove(&id);
+            self.retired.extend(self.upstreams.remove(&id));
             return Ok(());
         }
         let built = self.upstream(key, "", &key.to_string(), upstream, &document)?;
@@ -68,6 +68,19 @@ impl State {
             document,
         )?;
         Ok(Target::Upstream(built.settle(&mut self.fresh)))
+    }
+
+    /// Puts down an inline upstream that is gone. One in another form takes its place when it starts, and an upstream
+    /// resource is retired with its document.
+    pub(super) fn retire(&mut self, before: &Target, now: &Target) {
+        let Target::Upstream(before) = before else {
+            return;
+        };
+        let key = &before.spec().key;
+        let goes_on = matches!(now, Target::Upstream(now) if now.spec().key == *key);
+        if key.contains('#') && !goes_on {
+            self.retired.push(before.clone());
+        }
     }
 
     /// An upstream written inside of the configuration of a plugin of `key`.
@@ -175,6 +188,9 @@ fn pair(cert: &str, key: &str) -> Result<Arc<CertKey>, String> {
         return Err("failed to parse cert: no certificate found".to_owned());
     }
     let key = PrivateKeyDer::from_pem_slice(key.as_bytes())
+        .map_err(|e| format!("failed to parse key: {e}"))?;
+    // Pingora takes the key on trust when it connects.
+    rustls::crypto::ring::sign::any_supported_type(&key)
         .map_err(|e| format!("failed to parse key: {e}"))?;
     Ok(Arc::new(CertKey::new(chain, key.secret_der().to_vec())))
 }

@@ -36,7 +36,8 @@ pub(super) fn check(parts: Parts, arguments: &cli::Check) -> Result<(), Failure>
         .iter()
         .map(|(c, at)| (c.0.clone(), at.clone()))
         .collect();
-    let refusals = state.apply(0, resources.into_iter().map(|(change, _)| change).collect());
+    let mut refusals = state.apply(0, resources.into_iter().map(|(change, _)| change).collect());
+    refusals.extend(state.dangling());
     if refusals.is_empty() {
         say(&mut out, &format!("resources: ok ({count} documents)"));
         return Ok(());

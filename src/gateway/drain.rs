@@ -1,13 +1,10 @@
 //! The end of the process: stop accepting, finish what is in flight, leave.
 
-use crate::observe::metrics::Traffic;
+use crate::{observe::metrics::Traffic, status::Life};
 use async_trait::async_trait;
 use pingora_core::server::{ShutdownSignal, ShutdownSignalWatch};
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::Arc,
     time::{Duration, Instant},
 };
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -21,20 +18,20 @@ const QUIET: Duration = Duration::from_millis(100);
 pub(super) struct Stop {
     terminate: tokio::sync::Mutex<Signal>,
     interrupt: tokio::sync::Mutex<Signal>,
-    draining: Arc<AtomicBool>,
+    life: Arc<Life>,
     begun: tokio::sync::watch::Sender<bool>,
 }
 
 impl Stop {
-    /// Listens for SIGTERM and SIGINT. `draining` turns true before the listeners close; the receiver hears of it.
+    /// Listens for SIGTERM and SIGINT. `life` ends before the listeners close; the receiver hears of it.
     pub(super) fn new(
-        draining: Arc<AtomicBool>,
+        life: Arc<Life>,
     ) -> std::io::Result<(Self, tokio::sync::watch::Receiver<bool>)> {
         let (begun, heard) = tokio::sync::watch::channel(false);
         let stop = Self {
             terminate: tokio::sync::Mutex::new(signal(SignalKind::terminate())?),
             interrupt: tokio::sync::Mutex::new(signal(SignalKind::interrupt())?),
-            draining,
+            life,
             begun,
         };
         Ok((stop, heard))
@@ -50,7 +47,7 @@ impl ShutdownSignalWatch for Stop {
             _ = terminate.recv() => ShutdownSignal::GracefulTerminate,
             _ = interrupt.recv() => ShutdownSignal::FastShutdown,
         };
-        self.draining.store(true, Ordering::Release);
+        self.life.end();
         self.begun.send_replace(true);
         signal
     }

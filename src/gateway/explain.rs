@@ -2,18 +2,23 @@
 
 use super::{Failure, Parts, open, options};
 use crate::{
-    cli::{self, explain as print},
+    cli,
     compile::State,
     settings::{Settings, StoreKind, environment},
-    status::{Explanation, Question, explain as judge},
+    status::explain::{Explanation, Question, explain as judge, print},
     sync,
 };
 use http::{HeaderName, HeaderValue, Method};
 
 /// Asks the gateway that runs, when its store can only be had through it or `--control` says so; else reads the store.
 pub(super) fn explain(parts: Parts, arguments: &cli::Explain) -> Result<(), Failure> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
-    let explanation = runtime.map_err(Failure::new)?.block_on(answer(parts, arguments))?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build();
+    let explanation = runtime
+        .map_err(Failure::new)?
+        .block_on(answer(parts, arguments))?;
     let mut out = std::io::stdout();
     let written = match arguments.json {
         true => print::write_json(&explanation, &mut out),
@@ -27,7 +32,8 @@ async fn answer(parts: Parts, arguments: &cli::Explain) -> Result<Explanation, F
     if let Some(control) = &arguments.control {
         return print::ask(control, &question).await.map_err(Failure::new);
     }
-    let settings = Settings::load(arguments.settings.config.as_deref(), environment()).map_err(Failure::new)?;
+    let settings = Settings::load(arguments.settings.config.as_deref(), environment())
+        .map_err(Failure::new)?;
     question.paths = options::of_proxy(&settings).target;
     let kind = settings.store.kind();
     if kind != StoreKind::File {
@@ -38,7 +44,9 @@ async fn answer(parts: Parts, arguments: &cli::Explain) -> Result<Explanation, F
             (Err(error), StoreKind::Memory) => return Err(Failure::new(error)),
             (Err(error), _) if !settings.data_dir.join("crossway.redb").exists() => {
                 let place = settings.data_dir.display();
-                return Err(Failure(format!("there is no store in {place}, and no gateway to ask: {error}")));
+                return Err(Failure(format!(
+                    "there is no store in {place}, and no gateway to ask: {error}"
+                )));
             }
             (Err(_), _) => {}
         }
@@ -56,7 +64,10 @@ async fn offline(parts: Parts, settings: &Settings) -> Result<State, Failure> {
     let contents = store.load().await.map_err(Failure::new)?;
     let mut state = State::new(workshop);
     let revision = contents.revision.0;
-    let changes = contents.entries.into_iter().filter_map(|e| sync::change_of(crate::store::Change::Put(e)));
+    let changes = contents
+        .entries
+        .into_iter()
+        .filter_map(|e| sync::change_of(crate::store::Change::Put(e)));
     for refusal in state.apply(revision, changes.collect()) {
         tracing::warn!(key = %refusal.key, error = %refusal, "a document is refused");
     }
@@ -64,12 +75,17 @@ async fn offline(parts: Parts, settings: &Settings) -> Result<State, Failure> {
 }
 
 fn question(arguments: &cli::Explain) -> Result<Question, Failure> {
-    let mut question = Question::new(arguments.host.clone().unwrap_or_default(), arguments.uri.clone());
+    let mut question = Question::new(
+        arguments.host.clone().unwrap_or_default(),
+        arguments.uri.clone(),
+    );
     question.method = Method::from_bytes(arguments.method.as_bytes()).map_err(Failure::new)?;
     question.remote = arguments.remote_addr;
     for (name, value) in &arguments.headers {
         let name = HeaderName::from_bytes(name.as_bytes()).map_err(Failure::new)?;
-        question.headers.append(name, HeaderValue::from_str(value).map_err(Failure::new)?);
+        question
+            .headers
+            .append(name, HeaderValue::from_str(value).map_err(Failure::new)?);
     }
     Ok(question)
 }

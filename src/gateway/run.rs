@@ -9,10 +9,13 @@ use super::{
 };
 use crate::{
     admin, cli,
-    observe::{self, AccessLog, Metrics, metrics::{Family, Kind}},
+    observe::{
+        self, AccessLog, Metrics,
+        metrics::{Family, Kind},
+    },
     proxy::Proxy,
     settings::{KeyOrigin, Role, Settings, admin_keys, environment},
-    status,
+    status::{self, Life},
     sync::Authority,
 };
 use pingora_core::{
@@ -20,8 +23,8 @@ use pingora_core::{
     server::{RunArgs, Server},
 };
 use std::{
-    net::SocketAddr,
-    sync::{Arc, atomic::AtomicBool},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    sync::Arc,
     time::{Duration, Instant},
 };
 use tokio::{net::TcpListener, runtime::Runtime};
@@ -42,7 +45,13 @@ pub(super) fn run(parts: Parts, file: cli::SettingsFile) -> Result<(), Failure> 
         .build()
         .map_err(Failure::new)?;
     let metrics = Arc::new(Metrics::new(&settings.metrics.prefix).map_err(Failure::new)?);
-    let workshop = open::workshop(parts, &settings, metrics.registry().clone(), control.handle().clone(), true)?;
+    let workshop = open::workshop(
+        parts,
+        &settings,
+        metrics.registry().clone(),
+        control.handle().clone(),
+        true,
+    )?;
     let authority = control.block_on(async {
         let store = open::store(&settings).await?;
         let authority = Authority::new(store, open::state(workshop));
@@ -50,12 +59,12 @@ pub(super) fn run(parts: Parts, file: cli::SettingsFile) -> Result<(), Failure> 
         first_configuration(&authority).await?;
         Ok::<_, Failure>(authority)
     })?;
-    let draining = Arc::new(AtomicBool::new(false));
+    let life = Arc::new(Life::default());
     control.spawn(count_changes(authority.clone(), metrics.clone()));
     let access_log = access_log(&settings, &metrics)?;
     export(&metrics, &authority).map_err(Failure::new)?;
-    serve_control(&control, &settings, &authority, &metrics, &draining)?;
-    serve_traffic(control, &settings, &authority, &metrics, access_log, draining)
+    serve_control(&control, &settings, &authority, &metrics, &life)?;
+    serve_traffic(control, &settings, &authority, &metrics, access_log, life)
 }
 
 /// Waits until a configuration serves. A file that is refused at the very start ends the process: there is no last good one.
@@ -68,14 +77,23 @@ async fn first_configuration(authority: &Authority) -> Result<(), Failure> {
     };
     match (&status.refused, status.ready) {
         (Some(refused), false) => {
-            let problems = refused.problems.iter().map(|p| format!("\n  {}: {}", p.key, p.error));
-            Err(Failure(format!("the configuration was refused:{}", problems.collect::<String>())))
+            let problems = refused
+                .problems
+                .iter()
+                .map(|p| format!("\n  {}: {}", p.key, p.error));
+            Err(Failure(format!(
+                "the configuration was refused:{}",
+                problems.collect::<String>()
+            )))
         }
         _ => Ok(()),
     }
 }
 
-fn access_log(settings: &Settings, metrics: &Arc<Metrics>) -> Result<Option<Arc<AccessLog>>, Failure> {
+fn access_log(
+    settings: &Settings,
+    metrics: &Arc<Metrics>,
+) -> Result<Option<Arc<AccessLog>>, Failure> {
     let log = AccessLog::open(&settings.access_log, metrics.access_log_dropped.clone());
     Ok(log.map_err(Failure::new)?.map(Arc::new))
 }
@@ -90,9 +108,18 @@ fn export(metrics: &Metrics, authority: &Arc<Authority>) -> Result<(), prometheu
     };
     let of_nodes = authority.clone();
     metrics.export(nodes, move |samples| {
-        for report in of_nodes.state().upstreams().iter().filter_map(|u| u.report()) {
+        for report in of_nodes
+            .state()
+            .upstreams()
+            .iter()
+            .filter_map(|u| u.report())
+        {
             for node in &report.nodes {
-                let healthy = if matches!(node.status, "healthy" | "mostly_healthy") { 1.0 } else { 0.0 };
+                let healthy = if matches!(node.status, "healthy" | "mostly_healthy") {
+                    1.0
+                } else {
+                    0.0
+                };
                 samples.push(&[&report.name, &node.ip, &node.port.to_string()], healthy);
             }
         }
@@ -120,11 +147,15 @@ async fn count_changes(authority: Arc<Authority>, metrics: Arc<Metrics>) {
             let now = status.borrow_and_update();
             let gauges = &metrics.configuration;
             gauges.set_store_reachable(now.store_error.is_none());
-            gauges.revision.set(i64::try_from(now.serving).unwrap_or(i64::MAX));
+            gauges
+                .revision
+                .set(i64::try_from(now.serving).unwrap_or(i64::MAX));
             if now.ready && serving.replace(now.serving) != Some(now.serving) {
                 gauges.applied.inc();
             }
-            gauges.refused.inc_by(now.refused_total.saturating_sub(refused));
+            gauges
+                .refused
+                .inc_by(now.refused_total.saturating_sub(refused));
             refused = now.refused_total;
         }
         if status.changed().await.is_err() {
@@ -139,7 +170,7 @@ fn serve_control(
     settings: &Settings,
     authority: &Arc<Authority>,
     metrics: &Arc<Metrics>,
-    draining: &Arc<AtomicBool>,
+    life: &Arc<Life>,
 ) -> Result<(), Failure> {
     if settings.admin.enabled {
         let listener = listen(control, "admin.listen", settings.admin.listen.0)?;
@@ -148,9 +179,13 @@ fn serve_control(
     }
     // These answer until the process ends: readiness has to be seen to turn false.
     let paths = options::of_proxy(settings).target;
-    let api = Arc::new(status::Control::new(authority.clone(), paths, draining.clone()));
+    let api = Arc::new(status::Control::new(authority.clone(), paths, life.clone()));
     let listener = listen(control, "control.listen", settings.control.listen.0)?;
-    control.spawn(status::serve(listener, status::control_router(api), std::future::pending()));
+    control.spawn(status::serve(
+        listener,
+        status::control_router(api),
+        std::future::pending(),
+    ));
     let page = metrics.clone();
     let page = move || page.page(Instant::now()).map_err(|e| e.to_string());
     let listener = listen(control, "metrics.listen", settings.metrics.listen.0)?;
@@ -169,7 +204,9 @@ fn admin(settings: &Settings, authority: &Arc<Authority>) -> Result<admin::Admin
         KeyOrigin::Created(path) => {
             tracing::info!(file = %path.display(), "no Admin key was configured: a new one was written to this file");
         }
-        KeyOrigin::File(path) => tracing::info!(file = %path.display(), "the Admin key is that of this file"),
+        KeyOrigin::File(path) => {
+            tracing::info!(file = %path.display(), "the Admin key is that of this file")
+        }
         KeyOrigin::Settings => {}
     }
     let role = |role| match role {
@@ -186,9 +223,11 @@ fn admin(settings: &Settings, authority: &Arc<Authority>) -> Result<admin::Admin
 }
 
 fn listen(control: &Runtime, setting: &str, address: SocketAddr) -> Result<TcpListener, Failure> {
-    control
-        .block_on(TcpListener::bind(address))
-        .map_err(|e| Failure(format!("settings: {setting}: cannot listen on {address}: {e}")))
+    control.block_on(TcpListener::bind(address)).map_err(|e| {
+        Failure(format!(
+            "settings: {setting}: cannot listen on {address}: {e}"
+        ))
+    })
 }
 
 /// Serves traffic on Pingora until a signal ends it.
@@ -198,12 +237,15 @@ fn serve_traffic(
     authority: &Arc<Authority>,
     metrics: &Arc<Metrics>,
     access_log: Option<Arc<AccessLog>>,
-    draining: Arc<AtomicBool>,
+    life: Arc<Life>,
 ) -> Result<(), Failure> {
     let mut server = Server::new_with_opt_and_conf(None, options::of_pingora(settings));
     server.bootstrap();
     let traffic = metrics.traffic().clone();
-    let reports = Arc::new(Reports { traffic: traffic.clone(), access_log: access_log.clone() });
+    let reports = Arc::new(Reports {
+        traffic: traffic.clone(),
+        access_log: access_log.clone(),
+    });
     let proxy = Proxy::new(authority.current(), options::of_proxy(settings), reports);
     let mut service =
         pingora_proxy::http_proxy_service_with_name(&server.configuration, proxy, "crossway");
@@ -211,16 +253,22 @@ fn serve_traffic(
     for address in settings.listen.http.iter() {
         // Pingora binds later and would panic; what is wrong with the address is better said here.
         drop(std::net::TcpListener::bind(address).map_err(|e| {
-            Failure(format!("settings: listen.http: cannot listen on {address}: {e}"))
+            Failure(format!(
+                "settings: listen.http: cannot listen on {address}: {e}"
+            ))
         })?);
-        service.add_listener(ListenerConfig::tcp(address.to_string()).l4_buffer(buffer.clone()));
+        service.add_listener(ListenerConfig::tcp(address.to_string()).l4_buffer(buffer));
         tracing::info!(%address, "serving HTTP");
     }
     server.add_service(service);
     let (stop, mut begun) = {
         let _inside = control.enter();
-        Stop::new(draining).map_err(Failure::new)?
+        Stop::new(life.clone()).map_err(Failure::new)?
     };
+    if let Some(log) = &access_log {
+        control.spawn(AccessLog::reopen_on_hangup(log.clone()));
+    }
+    control.spawn(begin(settings.listen.http.iter().collect(), life));
     let limit = settings.shutdown.drain_timeout.0;
     control.spawn(async move {
         if begun.wait_for(|stopping| *stopping).await.is_err() {
@@ -228,17 +276,50 @@ fn serve_traffic(
         }
         let left = drain::drained(&traffic, limit).await;
         if left > 0 {
-            tracing::warn!(requests = left, "the drain timeout ended requests that were in flight");
+            tracing::warn!(
+                requests = left,
+                "the drain timeout ended requests that were in flight"
+            );
         }
         if let Some(log) = access_log {
             log.close(Duration::from_secs(1));
         }
         tracing::info!("stopped");
-        // The listeners are closed and nothing is in flight: what Pingora would still wait for is its own grace period.
-        std::process::exit(0);
+        leave();
     });
-    server.run(RunArgs { shutdown_signal: Box::new(stop) });
+    server.run(RunArgs {
+        shutdown_signal: Box::new(stop),
+    });
     say(&mut std::io::stderr(), "crossway: stopped");
     drop(control);
     Ok(())
+}
+
+/// Ends the process. The listeners are closed and nothing is in flight; all that Pingora would still wait for is its own grace
+/// period, which is the bound of the drain and always runs in full.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "everything that has to be closed was closed"
+)]
+fn leave() -> ! {
+    std::process::exit(0)
+}
+
+/// Tells that the gateway serves, once each of its addresses takes connections. Pingora opens them in a thread of its own
+/// and tells nobody.
+async fn begin(addresses: Vec<SocketAddr>, life: Arc<Life>) {
+    for address in addresses {
+        let local = match address.ip() {
+            IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+            IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+            ip => ip,
+        };
+        while tokio::net::TcpStream::connect((local, address.port()))
+            .await
+            .is_err()
+        {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+    life.begin();
 }

@@ -19,6 +19,22 @@ pub struct Reference {
     pub path: String,
 }
 
+impl Reference {
+    /// What APISIX says when the other document does not exist.
+    pub fn missing(&self) -> String {
+        let (what, by) = match self.kind {
+            Kind::StreamRoute if self.path == "/protocol/superior_id" => {
+                ("superior stream route", "superior")
+            }
+            kind => (kind.label(), kind.label()),
+        };
+        format!(
+            "failed to fetch {what} info by {by} id [{}], response code: 404",
+            self.id
+        )
+    }
+}
+
 /// All references of a document, in the order: fields, then plugins by name. An id that is none is
 /// left to [`check`](super::check()).
 ///

@@ -3,6 +3,7 @@
 
 use super::{Options, exchange::InFlight};
 use crate::matcher::target;
+use bytes::Bytes;
 use crossway_sdk::flow::Reply;
 use http::{HeaderName, Method, Version, header};
 use pingora_core::protocols::l4::socket::SocketAddr as PeerAddr;
@@ -28,6 +29,10 @@ pub(super) fn admit(
     request.server = inet(session.server_addr()).unwrap_or(request.server);
     request.tls = session.digest().is_some_and(|d| d.ssl_digest.is_some());
 
+    // Without a body there is nothing to wait for where its variables are asked for.
+    if session.is_body_empty() {
+        request.body = Some(Bytes::new());
+    }
     let head = session.req_header();
     let seen = survey(head, options)?;
     judge_method(head)?;
@@ -58,10 +63,10 @@ pub(super) fn admit(
             }
         }
     }
-    if let (Some(limit), Some(length)) = (options.max_body, content_length(head)) {
-        if length > limit {
-            return Err(Reply::status(413));
-        }
+    if let (Some(limit), Some(length)) = (options.max_body, content_length(head))
+        && length > limit
+    {
+        return Err(Reply::status(413));
     }
     if seen.identity {
         let head = session.req_header_mut();
@@ -109,6 +114,9 @@ fn host(head: &RequestHeader) -> Result<Box<str>, Reply> {
     let authority = match head.uri.authority() {
         Some(authority) => authority.as_str(),
         None => match head.headers.get(header::HOST) {
+            Some(value) if value.is_empty() && head.version != Version::HTTP_10 => {
+                return Err(Reply::status(400));
+            }
             Some(value) => value.to_str().map_err(|_| Reply::status(400))?,
             None if head.version == Version::HTTP_10 => "",
             None => return Err(Reply::status(400)),

@@ -1,13 +1,12 @@
 //! The request head as the upstream gets it: target, method, Host, and what the gateway says of the client.
 
-use super::{InFlight, Options, admit::IDENTITY};
+use super::{InFlight, Options};
 use crate::upstream::PassHost;
 use http::{HeaderName, HeaderValue, header};
 use pingora_core::Result;
 use pingora_http::RequestHeader;
 use std::io::Write;
 
-const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
@@ -36,20 +35,17 @@ pub(super) fn shape(
     Ok(())
 }
 
-/// A rewritten target; else the client's bytes, in origin form (RFC 9112 §3.2.1).
+/// A rewritten target; else the client's bytes, in origin form (RFC 9112 §3.2.1), without what plugins took out of them.
 fn target(flight: &InFlight, head: &mut RequestHeader) -> Result<()> {
     if let Some(rewritten) = &flight.request.rewritten.target {
         return head.set_raw_path(rewritten);
     }
-    if head.uri.scheme().is_some() {
-        let origin_form = head
-            .uri
-            .path_and_query()
-            .map_or("/", |pq| pq.as_str())
-            .to_owned();
-        head.set_raw_path(origin_form.as_bytes())?;
+    let target = flight.request.target(head);
+    if head.uri.scheme().is_none() && *target == *head.raw_path() {
+        return Ok(());
     }
-    Ok(())
+    let target = target.into_owned();
+    head.set_raw_path(&target)
 }
 
 /// `pass_host` decides; a plugin's host counts only with `pass`.
@@ -96,19 +92,19 @@ fn forwarded(
         }
         _ => ip.clone(),
     };
-    head.insert_header(X_REAL_IP, ip)?;
-    head.insert_header(X_FORWARDED_FOR, chain)?;
+    head.insert_header("X-Real-IP", ip)?;
+    head.insert_header("X-Forwarded-For", chain)?;
     if !keeps_proto {
         head.insert_header(
-            X_FORWARDED_PROTO,
+            "X-Forwarded-Proto",
             HeaderValue::from_static(if request.tls { "https" } else { "http" }),
         )?;
     }
     if let (false, Some(host)) = (keeps_host, client_host) {
-        head.insert_header(X_FORWARDED_HOST, host)?;
+        head.insert_header("X-Forwarded-Host", host)?;
     }
     if !keeps_port {
-        head.insert_header(X_FORWARDED_PORT, HeaderValue::from(request.server.port()))?;
+        head.insert_header("X-Forwarded-Port", HeaderValue::from(request.server.port()))?;
     }
     if !trusted && head.headers.contains_key(header::FORWARDED) {
         head.remove_header(&header::FORWARDED);
@@ -130,13 +126,145 @@ fn identity(flight: &InFlight, head: &mut RequestHeader) -> Result<()> {
     let Some(identity) = &flight.request.identity else {
         return Ok(());
     };
-    let [username, credential, custom] = IDENTITY;
-    head.insert_header(username, identity.consumer.username_header.clone())?;
+    head.insert_header(
+        "X-Consumer-Username",
+        identity.consumer.username_header.clone(),
+    )?;
     if let Some(id) = &identity.credential {
-        head.insert_header(credential, id.clone())?;
+        head.insert_header("X-Credential-Identifier", id.clone())?;
     }
     if let Some(id) = &identity.consumer.custom_id {
-        head.insert_header(custom, id.clone())?;
+        head.insert_header("X-Consumer-Custom-ID", id.clone())?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        chain::Chain,
+        matcher::{Matcher, Mode},
+        snapshot::{Consumers, Snapshot},
+    };
+    use crossway_sdk::{
+        consumer::{Consumer, Identity},
+        expr::IpSet,
+        request::ChainOf,
+    };
+    use std::sync::Arc;
+
+    fn flight() -> InFlight {
+        let mut flight = InFlight::new(Arc::new(Snapshot {
+            revision: 0,
+            routes: Arc::new(Matcher::new(Mode::HostThenPath, [])),
+            global: Arc::new(Chain::compile(ChainOf::Global, Vec::new())),
+            consumers: Arc::new(Consumers::default()),
+        }));
+        flight.request.client = ([192, 0, 2, 1], 40000).into();
+        flight.request.server = ([192, 0, 2, 2], 9080).into();
+        flight
+    }
+
+    fn options(trusted: &[&str]) -> Options {
+        Options {
+            server: None,
+            trusted: IpSet::parse(trusted).unwrap(),
+            target: Default::default(),
+            max_target: 8192,
+            max_header_bytes: 8192,
+            max_headers: 100,
+            max_body: None,
+            show_upstream_status: false,
+            client_write_timeout: std::time::Duration::from_secs(1),
+        }
+    }
+
+    /// The head as the upstream gets it, in sorted lines behind the target.
+    fn sent(
+        flight: &InFlight,
+        options: &Options,
+        target: &str,
+        headers: &[(&str, &str)],
+    ) -> Vec<String> {
+        let mut head = RequestHeader::build("GET", target.as_bytes(), None).unwrap();
+        for (name, value) in headers {
+            head.append_header((*name).to_owned(), *value).unwrap();
+        }
+        let host = head.headers.get(header::HOST).cloned();
+        shape(flight, options, host, &mut head).unwrap();
+        let mut wire = Vec::new();
+        head.header_to_h1_wire(&mut wire);
+        let mut lines: Vec<String> = String::from_utf8(wire)
+            .unwrap()
+            .lines()
+            .map(Into::into)
+            .collect();
+        lines.sort();
+        lines.insert(0, String::from_utf8(head.raw_path().to_vec()).unwrap());
+        lines
+    }
+
+    #[test]
+    fn headers_are_spelled_as_nginx_and_apisix_spell_them() {
+        let mut flight = flight();
+        flight.request.identity = Some(Identity {
+            consumer: Arc::new(Consumer {
+                serial: 0,
+                username: "jack".into(),
+                group_id: None,
+                labels: Default::default(),
+                username_header: HeaderValue::from_static("jack"),
+                custom_id: Some(HeaderValue::from_static("7")),
+            }),
+            credential: Some(HeaderValue::from_static("c1")),
+        });
+        let headers = [
+            ("hOST", "a.test"),
+            ("x-real-ip", "6.6.6.6"),
+            ("x-forwarded-for", "10.0.0.9"),
+            ("x-Mine", "1"),
+        ];
+        assert_eq!(
+            sent(&flight, &options(&[]), "/", &headers),
+            [
+                "/",
+                "X-Consumer-Custom-ID: 7",
+                "X-Consumer-Username: jack",
+                "X-Credential-Identifier: c1",
+                "X-Forwarded-For: 10.0.0.9, 192.0.2.1",
+                "X-Forwarded-Host: a.test",
+                "X-Forwarded-Port: 9080",
+                "X-Forwarded-Proto: http",
+                "X-Real-IP: 192.0.2.1",
+                "hOST: a.test",
+                "x-Mine: 1",
+            ]
+        );
+        // A trusted peer's word stays as it wrote it.
+        let headers = [("x-forwarded-proto", "https"), ("x-forwarded-port", "1")];
+        assert_eq!(
+            sent(&flight, &options(&["192.0.2.1"]), "/", &headers)
+                .iter()
+                .filter(|line| line.contains("-p"))
+                .collect::<Vec<_>>(),
+            ["x-forwarded-port: 1", "x-forwarded-proto: https"]
+        );
+    }
+
+    #[test]
+    fn the_target_is_the_clients_less_what_is_hidden_unless_it_was_rewritten() {
+        let mut flight = flight();
+        let options = options(&[]);
+        let target =
+            |flight: &InFlight, written: &str| sent(flight, &options, written, &[]).remove(0);
+        assert_eq!(target(&flight, "/%41//b?x=%41"), "/%41//b?x=%41");
+        assert_eq!(target(&flight, "http://a.test/b?x"), "/b?x");
+        flight.request.query = Some("y=1".into());
+        assert_eq!(target(&flight, "/%41?key=s&y=1"), "/%41?y=1");
+        flight.request.query = Some(bytes::Bytes::new());
+        assert_eq!(target(&flight, "/%41?key=s"), "/%41");
+        flight.request.rewritten.target = Some("/new?z".into());
+        assert_eq!(target(&flight, "/%41?key=s"), "/new?z");
+    }
 }

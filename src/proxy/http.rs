@@ -1,29 +1,23 @@
 //! Pingora's callbacks, in the order in which they run. Each says what happens; how stands in the files beside.
 
 use super::{
-    InFlight, Options, Reports, admit,
+    InFlight, Options, Reports, admit, decide,
     exchange::Stage,
     failure, forward,
     reply::{self, insert},
 };
-use crate::{
-    chain::Outcome,
-    matcher::{self, Query},
-    snapshot::{Current, Standing, Target},
-    upstream::Upstream,
-};
+use crate::snapshot::Current;
 use async_trait::async_trait;
 use bytes::Bytes;
 use crossway_sdk::{
     balance::Outcome as NodeOutcome,
-    exchange::{BodyError, Exchange},
+    exchange::Exchange,
     flow::Reply,
     plugin::Phases,
     request::{ResponseSource, Try},
-    route::Matched,
     variables::{self, View},
 };
-use http::{HeaderName, HeaderValue, header};
+use http::{HeaderName, HeaderValue, Method, Version, header};
 use pingora_core::{
     Error, ErrorType, Result, modules::http::HttpModules, protocols::Digest,
     upstreams::peer::HttpPeer,
@@ -71,102 +65,13 @@ impl Proxy {
         Ok(true)
     }
 
-    /// Finds the route; `Err` is the answer when there is none.
-    async fn route(&self, session: &mut Session, flight: &mut InFlight) -> Result<(), Reply> {
-        loop {
-            let snapshot = flight.snapshot.clone();
-            let found = {
-                let head = session.req_header();
-                let view = View {
-                    session,
-                    request: &flight.request,
-                };
-                let query = Query {
-                    host: &flight.request.host,
-                    authority: authority(head),
-                    path: flight.request.path(head),
-                    method: &head.method,
-                    remote: flight.request.client.ip(),
-                    vars: &view,
-                    body_read: flight.request.body.is_some(),
-                };
-                match snapshot.routes.find(&query) {
-                    matcher::Outcome::Found(found) => {
-                        let matched = Matched {
-                            path: found.path.to_shared(),
-                            host: found.host.map(|h| h.to_shared()),
-                        };
-                        let params = found.params(query.path);
-                        let params = params.iter().map(|(n, v)| ((*n).into(), (*v).into()));
-                        Some((found.value.clone(), matched, params.collect()))
-                    }
-                    matcher::Outcome::NotFound => return Err(reply::not_found()),
-                    matcher::Outcome::NeedsBody => None,
-                }
-            };
-            if let Some((route, matched, params)) = found {
-                flight.request.route = Some(route.info.clone());
-                flight.request.matched = Some(matched);
-                flight.request.path_params = params;
-                flight.chain = Some(route.chain.clone());
-                flight.route = Some(route);
-                return Ok(());
-            }
-            // Some candidate asks for the body: read it and match once more.
-            let mut exchange = Exchange::new(session, &mut flight.request);
-            exchange
-                .read_body(usize::MAX)
-                .await
-                .map_err(|error| match error {
-                    BodyError::TooLarge { .. } => Reply::status(413),
-                    BodyError::Read(_) => Reply::status(400),
-                })?;
-        }
-    }
-
-    /// Runs the phases before the upstream; `Some` is an answer.
-    async fn decide(&self, session: &mut Session, flight: &mut InFlight) -> Option<Reply> {
-        let unmatched = self.route(session, flight).await.err();
-        flight.stage = Stage::Admitted;
-        let snapshot = flight.snapshot.clone();
-        let standing = flight.route.as_ref().map(|r| r.standing);
-        match standing {
-            Some(Standing::ServiceMissing) => return Some(Reply::status(404)),
-            Some(Standing::PluginConfigMissing) => return Some(Reply::status(503)),
-            Some(Standing::Complete) | None => {}
-        }
-        let mut exchange = Exchange::new(session, &mut flight.request);
-        if let Outcome::Respond(reply) = snapshot.global.rewrite(&mut exchange).await {
-            return Some(reply);
-        }
-        if let Some(chain) = &mut flight.chain {
-            if let Outcome::Respond(reply) = chain.rewrite(&mut exchange).await {
-                return Some(reply);
-            }
-            if let (Some(identity), Some(route)) = (&exchange.request.identity, &flight.route) {
-                *chain = route.chain_for(&identity.consumer, &snapshot);
-                if let Outcome::Respond(reply) = chain.rewrite_in_consumer(&mut exchange).await {
-                    return Some(reply);
-                }
-            }
-        }
-        if let Outcome::Respond(reply) = snapshot.global.access(&mut exchange).await {
-            return Some(reply);
-        }
-        if let Some(chain) = &flight.chain {
-            if let Outcome::Respond(reply) = chain.access(&mut exchange).await {
-                return Some(reply);
-            }
-        }
-        unmatched.or_else(|| resolve_upstream(flight).err())
-    }
-
     /// Whether another node may be tried.
     fn may_retry(&self, flight: &InFlight) -> bool {
         let Some(upstream) = &flight.upstream else {
             return false;
         };
-        let tries = u32::try_from(flight.request.tries.len()).unwrap_or(u32::MAX);
+        let tries = flight.request.tries.iter().filter(|t| !t.stale).count();
+        let tries = u32::try_from(tries).unwrap_or(u32::MAX);
         let in_time = match (upstream.spec().retry_timeout, flight.first_pick) {
             (Some(limit), Some(first)) if !limit.is_zero() => first.elapsed() < limit,
             _ => true,
@@ -179,6 +84,7 @@ impl Proxy {
         let status = if failure::is_timeout(error) { 504 } else { 502 };
         if let Some(attempt) = flight.request.tries.last_mut() {
             attempt.status = Some(status);
+            attempt.ended = Some(attempt.began.elapsed());
         }
         if let Some(mut picked) = flight.picked.take() {
             if failure::is_timeout(error) {
@@ -194,20 +100,6 @@ impl Proxy {
             });
         }
     }
-}
-
-/// Settles which upstream serves the request: a plugin's choice, else the route's.
-fn resolve_upstream(flight: &mut InFlight) -> Result<(), Reply> {
-    let chosen = match &flight.request.upstream_override {
-        Some(handle) => handle.get::<Upstream>(),
-        None => match flight.route.as_ref().map(|r| &r.target) {
-            Some(Target::Upstream(upstream)) => Some(upstream.clone()),
-            Some(Target::Missing) => return Err(Reply::status(502)),
-            Some(Target::None) | None => None,
-        },
-    };
-    flight.upstream = Some(chosen.ok_or_else(|| Reply::status(503))?);
-    Ok(())
 }
 
 #[async_trait]
@@ -230,7 +122,7 @@ impl ProxyHttp for Proxy {
         if let Err(reply) = admit::admit(session, flight, &self.options) {
             return self.answer(session, flight, reply).await;
         }
-        match self.decide(session, flight).await {
+        match decide::decide(session, flight).await {
             Some(reply) => self.answer(session, flight, reply).await,
             None => Ok(false),
         }
@@ -274,6 +166,7 @@ impl ProxyHttp for Proxy {
             began: Instant::now(),
             connected: None,
             answered: None,
+            ended: None,
         });
         let mut peer = {
             let chosen = flight
@@ -282,7 +175,7 @@ impl ProxyHttp for Proxy {
                 .host
                 .as_ref()
                 .and_then(|h| h.to_str().ok());
-            let host = chosen.unwrap_or_else(|| authority(session.req_header()));
+            let host = chosen.unwrap_or_else(|| decide::authority(session.req_header()));
             picked.peer(Some(host))
         };
         if let Some(timeouts) = flight.route.as_ref().and_then(|r| r.timeouts) {
@@ -327,6 +220,7 @@ impl ProxyHttp for Proxy {
     ) -> Result<()> {
         let client_host = session.req_header().headers.get(header::HOST).cloned();
         forward::shape(flight, &self.options, client_host, head)?;
+        flight.request.upstream_host = head.headers.get(header::HOST).cloned();
         if flight.has(Phases::BEFORE_PROXY) {
             flight
                 .each_chain(session, |chain, ex| chain.before_proxy(ex, head))
@@ -389,12 +283,17 @@ impl ProxyHttp for Proxy {
             return Ok(());
         }
         if self.options.show_upstream_status || head.status.is_server_error() {
-            insert_upstream_status(flight, head);
+            if let Some(value) = upstream_status(flight) {
+                insert(head, &X_APISIX_UPSTREAM_STATUS, value);
+            }
         }
         if !reply::dress(session, flight, &self.options, head) {
             return Error::e_explain(ErrorType::HTTPStatus(500), "a plugin failed");
         }
         flight.request.response.status = head.status.as_u16();
+        if flight.has(Phases::HEADER_FILTER) {
+            frame(session, head)?;
+        }
         Ok(())
     }
 
@@ -405,6 +304,9 @@ impl ProxyHttp for Proxy {
         end: bool,
         flight: &mut Self::CTX,
     ) -> Result<Option<Duration>> {
+        if let (true, Some(attempt)) = (end, flight.request.tries.last_mut()) {
+            attempt.ended = Some(attempt.began.elapsed());
+        }
         if flight.has(Phases::BODY_FILTER) {
             flight
                 .each_chain(session, |chain, ex| chain.body_filter(ex, chunk, end))
@@ -461,6 +363,9 @@ impl ProxyHttp for Proxy {
                 pingora_core::ErrorSource::Upstream => ResponseSource::Proxy,
                 _ => ResponseSource::Gateway,
             };
+            if status >= 500 && !flight.request.tries.is_empty() {
+                name_upstream_status(flight);
+            }
             let sent = reply::send(
                 session,
                 flight,
@@ -527,11 +432,22 @@ impl ProxyHttp for Proxy {
     }
 }
 
-/// The host as the client wrote it, with its port.
-fn authority(head: &RequestHeader) -> &str {
-    let host = head.headers.get(header::HOST).and_then(|h| h.to_str().ok());
-    host.or_else(|| head.uri.authority().map(|a| a.as_str()))
-        .unwrap_or_default()
+/// A plugin that changes the body takes its length away; Pingora has chosen the framing before that. Chunks keep the
+/// connection usable (RFC 9112 §6.3).
+fn frame(session: &Session, head: &mut ResponseHeader) -> Result<()> {
+    let request = session.req_header();
+    let framed = head.headers.contains_key(header::CONTENT_LENGTH)
+        || head.headers.contains_key(header::TRANSFER_ENCODING);
+    let bodiless = request.method == Method::HEAD
+        || head.status == http::StatusCode::NO_CONTENT
+        || head.status == http::StatusCode::NOT_MODIFIED;
+    if framed || bodiless || request.version != Version::HTTP_11 {
+        return Ok(());
+    }
+    head.insert_header(
+        header::TRANSFER_ENCODING,
+        HeaderValue::from_static("chunked"),
+    )
 }
 
 fn internal(failed: crate::chain::Failed) -> Box<Error> {
@@ -539,15 +455,23 @@ fn internal(failed: crate::chain::Failed) -> Box<Error> {
 }
 
 /// The statuses of all nodes that were tried, the last of which decided.
-fn insert_upstream_status(flight: &InFlight, head: &mut ResponseHeader) {
-    let statuses: Vec<String> = flight
-        .request
-        .tries
-        .iter()
+fn upstream_status(flight: &InFlight) -> Option<HeaderValue> {
+    let tries = flight.request.tries.iter();
+    let statuses: Vec<String> = tries
         .filter_map(|t| t.status)
         .map(|s| s.to_string())
         .collect();
-    if let Ok(value) = HeaderValue::from_str(&statuses.join(", ")) {
-        insert(head, &X_APISIX_UPSTREAM_STATUS, value);
+    HeaderValue::from_str(&statuses.join(", "))
+        .ok()
+        .filter(|value| !value.is_empty())
+}
+
+/// Has the answer that the gateway gives in an upstream's place name the upstream's status.
+fn name_upstream_status(flight: &mut InFlight) {
+    if let Some(value) = upstream_status(flight) {
+        flight
+            .request
+            .response_headers
+            .push((X_APISIX_UPSTREAM_STATUS, value));
     }
 }

@@ -1,12 +1,14 @@
 //! The data plane: Pingora's callbacks over one snapshot for each request. It reads the snapshot and never changes it.
 
 mod admit;
+mod decide;
 mod exchange;
 mod failure;
 mod forward;
 mod http;
 mod page;
 mod reply;
+mod spelling;
 
 pub use admit::{host_name, is_refused_method};
 pub use exchange::InFlight;

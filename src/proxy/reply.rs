@@ -1,6 +1,6 @@
 //! Answers that the gateway gives itself. They pass the same response phases as an upstream's.
 
-use super::{InFlight, Options, page};
+use super::{InFlight, Options, page, spelling::spelled};
 use bytes::Bytes;
 use crossway_sdk::{
     flow::{Reply, ReplyBody},
@@ -40,7 +40,7 @@ pub(super) async fn send(
         head.insert_header(header::CONTENT_TYPE, default_type)?;
     }
     for (name, value) in reply.headers {
-        head.append_header(name, value)?;
+        head.append_header(spelled(&name), value)?;
     }
     let mut body = Some(body);
     dress(session, flight, options, &mut head);
@@ -89,7 +89,7 @@ pub(super) fn dress(
 
 /// Inserts a header whose name and value are known to be valid.
 pub(super) fn insert(head: &mut ResponseHeader, name: &http::HeaderName, value: HeaderValue) {
-    if let Err(error) = head.insert_header(name, value) {
+    if let Err(error) = head.insert_header(spelled(name), value) {
         tracing::error!(%name, %error, "a response header could not be set");
     }
 }

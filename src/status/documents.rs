@@ -97,10 +97,7 @@ pub(super) async fn routes(State(control): State<Arc<Control>>) -> Response {
     list(control, Kind::Route).await
 }
 
-pub(super) async fn route(
-    State(control): State<Arc<Control>>,
-    Path(id): Path<String>,
-) -> Response {
+pub(super) async fn route(State(control): State<Arc<Control>>, Path(id): Path<String>) -> Response {
     one(control, Kind::Route, &id).await
 }
 
@@ -144,7 +141,10 @@ pub(super) async fn plugin_metadata(
 ) -> Response {
     let state = control.state();
     let key = ResourceKey::new(Kind::PluginMetadata, &name).ok();
-    match key.as_ref().and_then(|key| Some((key, state.document(key)?))) {
+    match key
+        .as_ref()
+        .and_then(|key| Some((key, state.document(key)?)))
+    {
         Some((key, content)) => Json(metadata(key, content)).into_response(),
         None => refuse(
             StatusCode::NOT_FOUND,

@@ -3,6 +3,7 @@
 use crate::{
     compile::{Refusal, State, Workshop},
     matcher::Mode,
+    model::ResourceKey,
     upstream::{
         Environment,
         names::{Answer, Resolve, ResolveError},
@@ -48,6 +49,7 @@ struct LateConfig {}
 impl Plugin for Late {
     const NAME: &'static str = "late";
     const PRIORITY: i32 = 5;
+    const PREFER_ROUTE: bool = true;
     type Config = LateConfig;
     fn build(_: LateConfig, _: &BuildCx<'_>) -> Result<Self, BuildError> {
         Ok(Self)
@@ -124,8 +126,18 @@ pub(super) fn with(documents: &[(&str, Value)]) -> State {
     let mut state = empty();
     let changes = documents
         .iter()
-        .map(|(key, value)| (key.parse().unwrap(), Some(Bytes::from(value.to_string()))));
+        .map(|(key, value)| (key.parse().unwrap(), Some(stored(key, value))));
     let refusals: Vec<Refusal> = state.apply(7, changes.collect());
     assert_eq!(refusals, []);
     state
+}
+
+/// A document as the Admin API stores it: with its id.
+pub(super) fn stored(key: &str, value: &Value) -> Bytes {
+    let mut value = value.clone();
+    let key: ResourceKey = key.parse().unwrap();
+    let object = value.as_object_mut().unwrap();
+    let id = object.entry(key.kind.id_field());
+    id.or_insert_with(|| key.id.as_str().into());
+    Bytes::from(value.to_string())
 }

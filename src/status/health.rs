@@ -42,18 +42,12 @@ pub(super) async fn one(
     Path((kind, id)): Path<(String, String)>,
 ) -> Response {
     let Some(source) = Kind::from_path(&kind).filter(|kind| SOURCES.contains(kind)) else {
-        return refuse(
-            StatusCode::BAD_REQUEST,
-            format!("invalid src type {kind}"),
-        );
+        return refuse(StatusCode::BAD_REQUEST, format!("invalid src type {kind}"));
     };
     let state = control.state();
     let key = ResourceKey::new(source, &id).ok();
     let Some(key) = key.filter(|key| state.document(key).is_some()) else {
-        return refuse(
-            StatusCode::NOT_FOUND,
-            format!("{kind}[{id}] not found"),
-        );
+        return refuse(StatusCode::NOT_FOUND, format!("{kind}[{id}] not found"));
     };
     let identity = match source {
         Kind::Upstream => key.to_string(),

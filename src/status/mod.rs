@@ -6,6 +6,7 @@ pub mod explain;
 #[cfg(test)]
 mod fixture;
 mod health;
+mod life;
 mod metrics;
 mod question;
 mod ready;
@@ -26,13 +27,12 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{get, post, put},
 };
+pub use life::Life;
+
 use explain::{Explanation, Question, explain};
 use serde_json::json;
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::Arc,
     time::{Instant, SystemTime},
 };
 
@@ -40,23 +40,19 @@ use std::{
 pub struct Control {
     authority: Arc<Authority>,
     paths: target::Options,
-    draining: Arc<AtomicBool>,
+    life: Arc<Life>,
     started_at: SystemTime,
     started: Instant,
 }
 
 impl Control {
-    /// Looks at what `authority` lets serve. `paths` are the data plane's; `draining` turns true when the process is
-    /// about to leave, before listeners close. The process counts as started now.
-    pub fn new(
-        authority: Arc<Authority>,
-        paths: target::Options,
-        draining: Arc<AtomicBool>,
-    ) -> Self {
+    /// Looks at what `authority` lets serve. `paths` are the data plane's; `life` tells whether it
+    /// takes connections, and whether it is about to leave. The process counts as started now.
+    pub fn new(authority: Arc<Authority>, paths: target::Options, life: Arc<Life>) -> Self {
         Self {
             authority,
             paths,
-            draining,
+            life,
             started_at: SystemTime::now(),
             started: Instant::now(),
         }
@@ -64,7 +60,7 @@ impl Control {
 
     /// Whether the process is about to leave.
     pub fn is_draining(&self) -> bool {
-        self.draining.load(Ordering::Acquire)
+        self.life.is_draining()
     }
 
     fn state(&self) -> Arc<Compiled> {

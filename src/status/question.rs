@@ -203,7 +203,10 @@ mod tests {
                 &[("host", "a"), ("uri", "/"), ("scheme", "ftp")],
                 "http or https",
             ),
-            (&[("host", "a"), ("uri", "/"), ("uri", "/b")], "uri is given"),
+            (
+                &[("host", "a"), ("uri", "/"), ("uri", "/b")],
+                "uri is given",
+            ),
             (&[("host", "a"), ("uri", "/"), ("path", "/b")], "\"path\""),
         ] {
             let error = parse(pairs).unwrap_err().to_string();

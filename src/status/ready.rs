@@ -31,6 +31,9 @@ fn unready(control: &Control) -> Option<String> {
     if control.is_draining() {
         return Some("the gateway is shutting down".to_owned());
     }
+    if control.life.is_starting() {
+        return Some("the gateway is starting".to_owned());
+    }
     let status = control.authority.status();
     let status = status.borrow();
     if status.ready {

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::{
-    cli::explain as cli,
+    status::explain::print as cli,
     store::{HistoryLimit, Key, Memory, MemoryStore, Revision, Store, Transaction, Write},
 };
 use axum::{body::Body, http::Request};
@@ -14,7 +14,7 @@ use tower::ServiceExt;
 
 struct House {
     control: Arc<Control>,
-    draining: Arc<AtomicBool>,
+    life: Arc<Life>,
     store: MemoryStore,
     // Keeps the store open.
     _memory: Memory,
@@ -25,11 +25,12 @@ impl House {
         let memory = Memory::new(HistoryLimit::default());
         let store = memory.group("/apisix");
         let authority = Authority::new(Arc::new(store.clone()), fixture::empty());
-        let draining = Arc::new(AtomicBool::new(false));
-        let control = Control::new(authority, target::Options::default(), draining.clone());
+        let life = Arc::new(Life::default());
+        life.begin();
+        let control = Control::new(authority, target::Options::default(), life.clone());
         Self {
             control: Arc::new(control),
-            draining,
+            life,
             store,
             _memory: memory,
         }
@@ -46,7 +47,7 @@ impl House {
     async fn put(&self, documents: &[(&str, Value)]) {
         let writes = documents.iter().map(|(key, value)| Write::Put {
             key: Key::new(key).unwrap(),
-            value: value.to_string().into(),
+            value: fixture::stored(key, value),
             ttl: None,
         });
         let transaction = Transaction::of(writes.collect());
@@ -70,7 +71,10 @@ impl House {
 
     async fn request(&self, method: &str, uri: &str, accept: &str) -> (u16, String) {
         let request = Request::builder().method(method).uri(uri);
-        let request = request.header("accept", accept).body(Body::empty()).unwrap();
+        let request = request
+            .header("accept", accept)
+            .body(Body::empty())
+            .unwrap();
         send(control_router(self.control.clone()), request).await
     }
 }
@@ -104,7 +108,7 @@ async fn it_is_ready_with_a_configuration_and_until_it_drains() {
         house.get("/status/ready").await,
         (200, json!({"status": "ok"}))
     );
-    house.draining.store(true, Ordering::Release);
+    house.life.end();
     let (status, body) = house.get("/status/ready").await;
     assert_eq!(status, 503);
     assert_eq!(body["error"], "the gateway is shutting down");
@@ -159,11 +163,7 @@ async fn health_is_told_by_the_document_that_holds_the_upstream() {
     assert_eq!(names, ["/apisix/routes/1", "/apisix/upstreams/u"]);
     assert_eq!(all[0]["type"], "http");
     let counter = json!({"success": 0, "tcp_failure": 0, "http_failure": 0, "timeout_failure": 0});
-    assert_eq!(
-        all[0]["nodes"][0]["hostname"],
-        json!("127.0.0.1"),
-        "{all}"
-    );
+    assert_eq!(all[0]["nodes"][0]["hostname"], json!("127.0.0.1"), "{all}");
     assert_eq!(all[0]["nodes"][0]["counter"], counter);
 
     let (_, one) = house.get("/v1/healthcheck/routes/1").await;
@@ -177,7 +177,9 @@ async fn health_is_told_by_the_document_that_holds_the_upstream() {
         let answer = house.get(&format!("/v1/healthcheck/{path}")).await;
         assert_eq!(answer, (status, error(message)), "{path}");
     }
-    let (_, page) = house.request("GET", "/v1/healthcheck", "text/html,*/*").await;
+    let (_, page) = house
+        .request("GET", "/v1/healthcheck", "text/html,*/*")
+        .await;
     assert!(page.contains("<td>/apisix/upstreams/u</td>"), "{page}");
 }
 
@@ -187,12 +189,18 @@ async fn documents_are_shown_without_their_keys() {
     let certificate = include_str!("../model/testdata/test-only.crt");
     let tls = json!({"client_cert": certificate, "client_key": key});
     let house = House::open(&[
-        ("routes/1", json!({"id": "1", "uri": "/", "upstream_id": "u"})),
+        (
+            "routes/1",
+            json!({"id": "1", "uri": "/", "upstream_id": "u"}),
+        ),
         (
             "upstreams/u",
             json!({"nodes": {"127.0.0.1:1": 1}, "scheme": "https", "tls": tls}),
         ),
-        ("consumers/jack", json!({"username": "jack", "plugins": {"door": {"key": "secret"}}})),
+        (
+            "consumers/jack",
+            json!({"username": "jack", "plugins": {"door": {"key": "secret"}}}),
+        ),
         ("plugin_metadata/tag", json!({"a": 1})),
     ])
     .await;
@@ -212,10 +220,7 @@ async fn documents_are_shown_without_their_keys() {
         house.get("/v1/plugin_metadatas").await,
         (200, json!([metadata]))
     );
-    assert_eq!(
-        house.get("/v1/plugin_metadata/tag").await,
-        (200, metadata)
-    );
+    assert_eq!(house.get("/v1/plugin_metadata/tag").await, (200, metadata));
     for (path, message) in [
         ("/v1/route/2", "route[2] not found"),
         ("/v1/service/a%2Fb", "service[a/b] not found"),
@@ -256,7 +261,10 @@ async fn a_question_that_cannot_be_understood_gets_a_400_with_what_was_expected(
     let (status, body) = house.get("/v1/explain?host=a.example").await;
     assert_eq!(status, 400);
     let text = body["error_msg"].as_str().unwrap();
-    assert!(text.starts_with("missing parameter uri: expected"), "{text}");
+    assert!(
+        text.starts_with("missing parameter uri: expected"),
+        "{text}"
+    );
     let uri = "/v1/explain?method=GET&host=a.example&uri=/x%3Fa=1&remote_addr=1.2.3.4&header=K:V&header=L:W";
     let (status, body) = house.get(uri).await;
     assert_eq!(status, 200, "{body}");

@@ -107,11 +107,15 @@ impl Authority {
     async fn take(&self, revision: Revision, changes: Vec<Change>, pending: &mut Pending) {
         pending.extend(changes);
         let batch: Vec<Change> = std::mem::take(pending).into_iter().collect();
-        let retry = (self.policy == Policy::AllOrNothing).then(|| batch.clone());
+        let whole = self.policy == Policy::AllOrNothing;
+        let retry = whole.then(|| batch.clone());
         let mut next = State::clone(&self.state.load());
         // Many documents are much work, and this runtime also answers the Admin API.
         let compiled = tokio::task::spawn_blocking(move || {
-            let refusals = next.apply(revision.0, batch);
+            let mut refusals = next.apply(revision.0, batch);
+            if whole {
+                refusals.extend(next.dangling());
+            }
             (next, refusals)
         });
         let Ok((mut next, refusals)) = compiled.await else {
@@ -127,7 +131,7 @@ impl Authority {
             self.refuse(revision, &refusals, true);
             return;
         }
-        let fresh = next.take_fresh();
+        let (fresh, retired) = (next.take_fresh(), next.take_retired());
         let waits = fresh
             .iter()
             .map(|fresh| fresh.upstream.resolve_first(RESOLVE));
@@ -140,7 +144,10 @@ impl Authority {
             workshop.live.keep(fresh);
             fresh.upstream.start();
         }
-        // What nothing refers to any more stops here, after the swap.
+        for upstream in retired {
+            upstream.stop();
+        }
+        // What nothing refers to any more goes here, after the swap.
         drop(before);
         if !refusals.is_empty() {
             self.refuse(revision, &refusals, false);
@@ -183,7 +190,9 @@ fn serve(status: &mut Status, revision: Revision) {
 /// A change in terms of resources; a key that is none of ours is logged and left alone.
 pub(crate) fn change_of(change: store::Change) -> Option<Change> {
     if change.key().as_str() == "plugins" {
-        tracing::warn!("the list `plugins` of the resources is not used: `plugins` of the settings says which are on");
+        tracing::warn!(
+            "the list `plugins` of the resources is not used: `plugins` of the settings says which are on"
+        );
         return None;
     }
     let key = match ResourceKey::from_str(change.key().as_str()) {

@@ -93,7 +93,8 @@ impl Upstream {
     }
 
     /// A node for the next attempt of a request. Nodes of a lower priority serve when those above are unhealthy or
-    /// tried. When no node is healthy, health is ignored, unless the upstream is to fail then.
+    /// tried. When no node is healthy, health is ignored, unless the upstream is to fail then. The only node of an
+    /// upstream is tried again, as often as [`attempts`](Self::attempts) allows.
     pub fn pick(&self, key: u64, tried: &Tried) -> Result<Picked, PickError> {
         if self.nodes.is_empty() {
             return Err(PickError::NoNodes(self.spec.key.clone()));
@@ -149,7 +150,7 @@ impl Upstream {
                         .get(group.start + node)
                         .is_some_and(|n| healthy(n))
             };
-            let tried = |node: usize| tried.contains(group.start + node);
+            let tried = |node: usize| self.nodes.len() > 1 && tried.contains(group.start + node);
             let pick = Pick::new(key, &healthy, &tried);
             let chosen = match &group.balance {
                 None => pick.is_usable(0).then_some(0),

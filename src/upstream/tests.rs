@@ -155,13 +155,28 @@ fn all_unhealthy_means_all_are_used_or_none() {
 fn a_lone_node_serves_whatever_its_weight_and_health() {
     let upstream = build(checked(&[(A, 0, 0)]));
     fail(&upstream, A);
-    assert_eq!(exhaust(&upstream).0, [A]);
+    assert!(upstream.pick(0, &Tried::default()).is_ok());
     let closed = build(Spec {
         on_all_unhealthy: OnAllUnhealthy::Fail,
         ..checked(&[(A, 0, 0)])
     });
     fail(&closed, A);
-    assert_eq!(exhaust(&closed).0.len(), 0);
+    assert!(closed.pick(0, &Tried::default()).is_err());
+}
+
+#[test]
+fn a_lone_node_is_tried_again() {
+    let mut tried = Tried::default();
+    tried.insert(0);
+    let lone = build(Spec {
+        retries: Some(2),
+        ..spec(&[(A, 1, 0)])
+    });
+    assert_eq!(lone.attempts(), 3);
+    assert_eq!(lone.pick(0, &tried).unwrap().index(), 0);
+    // One of a priority is not alone.
+    let upstream = build(spec(&[(A, 1, 1), (B, 1, 0)]));
+    assert_eq!(upstream.pick(0, &tried).unwrap().index(), 1);
 }
 
 #[test]

@@ -313,7 +313,7 @@ async fn mocking_answers_without_an_upstream() {
         answer
             .header("x-mock-by")
             .unwrap_or("")
-            .starts_with("APISIX/")
+            .starts_with("Crossway/")
     );
 }
 

@@ -58,7 +58,10 @@ async fn what_no_route_matches_is_404_to_the_byte() {
         Some("text/plain; charset=utf-8")
     );
     assert!(
-        answer.header("server").unwrap_or("").starts_with("APISIX"),
+        answer
+            .header("server")
+            .unwrap_or("")
+            .starts_with("Crossway/"),
         "{answer:?}"
     );
     assert_eq!(answer.headers.all("content-length").len(), 1);

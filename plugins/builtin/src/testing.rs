@@ -76,8 +76,14 @@ pub(crate) fn header<'r>(reply: &'r Reply, name: &str) -> Option<&'r str> {
 /// The target that the upstream gets.
 pub(crate) fn target(scene: &Scene) -> String {
     let rewritten = scene.request.rewritten.target.as_deref();
-    let target = rewritten.unwrap_or_else(|| scene.session.req_header().raw_path());
-    String::from_utf8(target.to_vec()).unwrap()
+    let target = match rewritten {
+        Some(target) => target.to_vec(),
+        None => scene
+            .request
+            .target(scene.session.req_header())
+            .into_owned(),
+    };
+    String::from_utf8(target).unwrap()
 }
 
 /// A header that the upstream gets.

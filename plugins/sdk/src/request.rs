@@ -4,12 +4,15 @@ use crate::{
     consumer::{AuthSlot, Consumer, CredentialTable, Identity},
     route::{Matched, RouteInfo},
     upstream::UpstreamHandle,
+    variables::Parsed,
 };
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method};
+use pingora_http::RequestHeader;
 use smallvec::SmallVec;
 use std::{
     any::Any,
+    borrow::Cow,
     net::{IpAddr, SocketAddr},
     sync::{Arc, OnceLock},
     time::{Duration, Instant, SystemTime},
@@ -55,15 +58,21 @@ pub struct Request {
     pub identity: Option<Identity>,
     /// The upstream that a plugin chose.
     pub upstream_override: Option<UpstreamHandle>,
+    /// The query without `?`, once a plugin took something out of it that nobody behind it may see, such as a
+    /// credential; read it with [`Request::query`]. Variables, the access log and the upstream go by it.
+    pub query: Option<Bytes>,
     /// What the upstream gets in place of what the client sent.
     pub rewritten: Rewritten,
+    /// `Host` that the upstream got, once the head was made for it.
+    pub upstream_host: Option<HeaderValue>,
     /// Set on the response, whoever makes it.
     pub response_headers: SmallVec<[(HeaderName, HeaderValue); 4]>,
     /// The id of the request, once a plugin gave it one or the client brought one that is kept.
     pub id: Option<HeaderValue>,
-    /// The body, when it was read whole.
+    /// The body, when it was read whole; empty from the start when the request has none.
     pub body: Option<Bytes>,
     json: OnceLock<Option<serde_json::Value>>,
+    pub(crate) parsed: Parsed,
     /// Nodes that were tried, in order.
     pub tries: SmallVec<[Try; 1]>,
     /// What is known of the response.
@@ -108,6 +117,8 @@ pub struct Try {
     pub connected: Option<Duration>,
     /// Until the response head was there.
     pub answered: Option<Duration>,
+    /// Until the response was there whole, or the attempt failed.
+    pub ended: Option<Duration>,
 }
 
 /// Who made a response.
@@ -153,11 +164,14 @@ impl Request {
             path_params: Vec::new(),
             identity: None,
             upstream_override: None,
+            query: None,
             rewritten: Rewritten::default(),
+            upstream_host: None,
             response_headers: SmallVec::new(),
             id: None,
             body: None,
             json: OnceLock::new(),
+            parsed: Parsed::default(),
             tries: SmallVec::new(),
             response: Response::default(),
             rate_limiting_info: None,
@@ -167,10 +181,34 @@ impl Request {
     }
 
     /// The normalised path of the request: what routes were matched by, and what plugins decide by.
-    pub fn path<'a>(&'a self, head: &'a pingora_http::RequestHeader) -> &'a str {
+    pub fn path<'a>(&'a self, head: &'a RequestHeader) -> &'a str {
         match &self.normal_path {
             Some(path) => path,
             None => head.uri.path(),
+        }
+    }
+
+    /// The query without `?`, less what plugins took out of it; `None` when there is none. Bytes on the wire, which need
+    /// not be UTF-8.
+    pub fn query<'a>(&'a self, head: &'a RequestHeader) -> Option<&'a [u8]> {
+        match &self.query {
+            Some(kept) => (!kept.is_empty()).then_some(&**kept),
+            None => split(origin_form(head)).1,
+        }
+    }
+
+    /// Path and query as the client wrote them, less what plugins took out of the query.
+    pub fn target<'a>(&'a self, head: &'a RequestHeader) -> Cow<'a, [u8]> {
+        let target = origin_form(head);
+        match &self.query {
+            None => Cow::Borrowed(target),
+            Some(kept) => {
+                let (path, _) = split(target);
+                match kept.is_empty() {
+                    true => Cow::Borrowed(path),
+                    false => Cow::Owned([path, kept].join(&b'?')),
+                }
+            }
         }
     }
 
@@ -191,6 +229,23 @@ impl Request {
     pub fn last_try(&self) -> Option<&Try> {
         self.tries.last()
     }
+}
+
+/// Path and query, of a target in absolute form too (RFC 9112 §3.2.2). Bytes on the wire.
+fn origin_form(head: &RequestHeader) -> &[u8] {
+    match head.raw_path() {
+        target if target.starts_with(b"/") || target == b"*" => target,
+        _ => head
+            .uri
+            .path_and_query()
+            .map_or(&b"/"[..], |target| target.as_str().as_bytes()),
+    }
+}
+
+fn split(target: &[u8]) -> (&[u8], Option<&[u8]>) {
+    let at = memchr::memchr(b'?', target).unwrap_or(target.len());
+    let (path, query) = target.split_at_checked(at).unwrap_or((target, b""));
+    (path, query.strip_prefix(b"?"))
 }
 
 /// Where a plugin instance keeps its state for a request.

@@ -10,6 +10,7 @@ use crate::{
     shared::SharedStates,
     upstream::UpstreamHandle,
 };
+use bytes::Bytes;
 use http::HeaderValue;
 use pingora_http::ResponseHeader;
 use pingora_proxy::Session;
@@ -171,6 +172,9 @@ impl Scene {
             return Err(Error::new("no request was read"));
         }
         let mut request = Request::new(configuration);
+        if session.as_downstream_mut().is_body_empty() {
+            request.body = Some(Bytes::new());
+        }
         request.client = SocketAddr::from(([192, 0, 2, 1], 40000));
         request.server = SocketAddr::from(([192, 0, 2, 2], 9080));
         let host = session

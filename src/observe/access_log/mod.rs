@@ -15,7 +15,6 @@ pub use line::Line;
 
 use crate::settings::{self, LogTarget};
 use crossway_sdk::expr::{Lookup, TemplateError};
-use parking_lot::Mutex;
 use prometheus::IntCounter;
 use queue::Queue;
 use sink::Sink;
@@ -23,7 +22,7 @@ use std::{
     cell::RefCell,
     io,
     path::PathBuf,
-    sync::{Arc, mpsc},
+    sync::Arc,
     time::{Duration, SystemTime},
 };
 use writer::Writer;
@@ -33,8 +32,6 @@ pub struct AccessLog {
     line: Line,
     queue: Arc<Queue>,
     writer: Writer,
-    /// Ends when the writer does.
-    end: Mutex<mpsc::Receiver<()>>,
 }
 
 /// Why there is no access log.
@@ -84,13 +81,11 @@ impl AccessLog {
             source,
         })?;
         let queue = Arc::new(Queue::new(settings.queue, dropped));
-        let (ended, end) = mpsc::channel();
-        let writer = Writer::start(queue.clone(), sink, ended).map_err(AccessLogError::Thread)?;
+        let writer = Writer::start(queue.clone(), sink).map_err(AccessLogError::Thread)?;
         Ok(Some(Self {
             line,
             queue,
             writer,
-            end: Mutex::new(end),
         }))
     }
 
@@ -140,10 +135,7 @@ impl AccessLog {
     pub fn close(&self, patience: Duration) -> bool {
         self.queue.close();
         self.writer.wake();
-        match self.end.lock().recv_timeout(patience) {
-            Ok(()) | Err(mpsc::RecvTimeoutError::Disconnected) => true,
-            Err(mpsc::RecvTimeoutError::Timeout) => false,
-        }
+        self.writer.ended(patience)
     }
 }
 

@@ -4,12 +4,12 @@ use super::{
     queue::{Batch, Queue},
     sink::Sink,
 };
+use parking_lot::{Condvar, Mutex};
 use std::{
     io,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
-        mpsc,
     },
     thread::{self, Thread},
     time::{Duration, Instant},
@@ -24,26 +24,40 @@ const TELL: Duration = Duration::from_secs(60);
 pub(super) struct Writer {
     thread: Thread,
     reopen: Arc<AtomicBool>,
+    end: Arc<End>,
+}
+
+/// Whether the thread has ended.
+#[derive(Default)]
+struct End {
+    reached: Mutex<bool>,
+    told: Condvar,
+}
+
+/// Tells of the end, also of one by a panic.
+struct Ending(Arc<End>);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        *self.0.reached.lock() = true;
+        self.0.told.notify_all();
+    }
 }
 
 impl Writer {
-    /// Starts the thread, which ends when the queue is closed and empty; `ended` is dropped then.
-    pub(super) fn start(
-        queue: Arc<Queue>,
-        sink: Sink,
-        ended: mpsc::Sender<()>,
-    ) -> io::Result<Self> {
-        let reopen = Arc::new(AtomicBool::new(false));
-        let asked = reopen.clone();
+    /// Starts the thread, which ends when the queue is closed and empty.
+    pub(super) fn start(queue: Arc<Queue>, sink: Sink) -> io::Result<Self> {
+        let (reopen, end) = (Arc::new(AtomicBool::new(false)), Arc::new(End::default()));
+        let rounds = Rounds {
+            queue,
+            sink,
+            reopen: reopen.clone(),
+            told: None,
+        };
+        let ending = Ending(end.clone());
         let run = move || {
-            Rounds {
-                queue,
-                sink,
-                reopen: asked,
-                told: None,
-            }
-            .run();
-            drop(ended);
+            let _ending = ending;
+            rounds.run();
         };
         let handle = thread::Builder::new()
             .name("access-log".to_owned())
@@ -51,7 +65,17 @@ impl Writer {
         Ok(Self {
             thread: handle.thread().clone(),
             reopen,
+            end,
         })
+    }
+
+    /// Waits for the thread to end, at most for `patience`; whether it did.
+    pub(super) fn ended(&self, patience: Duration) -> bool {
+        let mut reached = self.end.reached.lock();
+        self.end
+            .told
+            .wait_while_for(&mut reached, |reached| !*reached, patience);
+        *reached
     }
 
     /// Makes it write now.

@@ -58,8 +58,8 @@ impl<'q> Known<'q> {
 
     fn request_uri(&self) -> Value<'_> {
         let written = self.question.uri.split('?').next().unwrap_or_default();
-        match self.query {
-            _ if written == self.path => Value::text(&self.question.uri),
+        match self.query.filter(|query| !query.is_empty()) {
+            Some(_) if written == self.path => Value::text(&self.question.uri),
             Some(query) => owned(format!("{}?{query}", self.path)),
             None => Value::text(self.path),
         }
@@ -106,7 +106,8 @@ impl Lookup for Known<'_> {
             Variable::RequestUri => Some(self.request_uri()),
             Variable::RealRequestUri => Some(Value::text(&asked.uri)),
             Variable::Method => Some(Value::text(asked.method.as_str())),
-            Variable::Host | Variable::ServerName => Some(Value::text(self.host)),
+            Variable::Host => Some(Value::text(self.host)),
+            Variable::ServerName => Some(Value::text("_")),
             Variable::HttpHost => (!asked.host.is_empty()).then(|| Value::text(&asked.host)),
             Variable::Header(name) if *name == header::HOST => {
                 (!asked.host.is_empty()).then(|| Value::text(&asked.host))
@@ -116,14 +117,17 @@ impl Lookup for Known<'_> {
             Variable::ContentLength => header(&header::CONTENT_LENGTH),
             Variable::Cookie(name) => cookie(&asked.headers, name),
             Variable::Scheme => Some(Value::text(if asked.tls { "https" } else { "http" })),
-            Variable::Https => asked.tls.then(|| Value::text("on")),
+            Variable::Https => Some(Value::text(if asked.tls { "on" } else { "" })),
             Variable::RemoteAddr => Some(owned(asked.remote.to_string())),
             Variable::BinaryRemoteAddr => Some(Value::Bytes(Cow::Owned(match asked.remote {
                 IpAddr::V4(ip) => ip.octets().to_vec(),
                 IpAddr::V6(ip) => ip.octets().to_vec(),
             }))),
             Variable::QueryString => self.query.map(Value::text),
-            Variable::IsArgs => Some(Value::text(self.query.map_or("", |_| "?"))),
+            Variable::IsArgs => Some(Value::text(match self.query {
+                None | Some("") => "",
+                Some(_) => "?",
+            })),
             Variable::Arg(name) => argument(self.query?, name),
             Variable::RouteId
             | Variable::RouteName

@@ -4,6 +4,7 @@
 mod answer;
 mod known;
 mod plugins;
+pub mod print;
 #[cfg(test)]
 mod tests;
 mod upstream;

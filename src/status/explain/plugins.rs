@@ -81,7 +81,10 @@ impl Configuration<'_> {
         let consumer = explanation.consumer.as_ref();
         let consumer = consumer.filter(|c| c.found);
         let places = [
-            (Kind::Service, route.info.service_id.as_deref().map(str::to_owned)),
+            (
+                Kind::Service,
+                route.info.service_id.as_deref().map(str::to_owned),
+            ),
             (Kind::PluginConfig, self.plugin_config_of(route)),
             (Kind::Route, Some(route.info.id.to_string())),
             (Kind::ConsumerGroup, consumer.and_then(|c| c.group.clone())),
@@ -202,7 +205,10 @@ fn why_not(entry: &Entry, all: &[&Entry]) -> String {
         true => "; its rewrite phase runs nevertheless, before the consumer is known",
         false => "",
     };
-    format!("{} configures it, too, and goes first{off}{early}", winner.origin)
+    format!(
+        "{} configures it, too, and goes first{off}{early}",
+        winner.origin
+    )
 }
 
 fn left_out(entry: &Entry, why: String) -> LeftOut {

@@ -2,7 +2,6 @@
 
 use super::super::fixture;
 use super::*;
-
 use http::{HeaderValue, Method};
 use serde_json::{Value, json};
 
@@ -113,7 +112,10 @@ async fn each_candidate_that_loses_says_why() {
         ]
     );
     let detail = explanation.candidates[2].detail.as_deref().unwrap();
-    assert!(detail.contains("arg_k") && detail.contains("\"w\""), "{detail}");
+    assert!(
+        detail.contains("arg_k") && detail.contains("\"w\""),
+        "{detail}"
+    );
     assert_eq!(explanation.unknown, ["server_port"]);
     assert_eq!(explanation.route.unwrap().id, "5");
 }
@@ -185,10 +187,7 @@ async fn a_route_that_is_switched_off_is_named_when_it_would_fit() {
 async fn a_request_that_is_refused_meets_no_route() {
     let routes = [("routes/1", json!({"uri": "/*", "upstream": node()}))];
     let explanation = ask(&routes, "a.example", "/a/%2e%2e/../b");
-    assert_eq!(
-        status(&explanation),
-        (400, "the path leads above the root")
-    );
+    assert_eq!(status(&explanation), (400, "the path leads above the root"));
     assert_eq!(explanation.request.path, None);
     assert_eq!(fates(&explanation), []);
     assert_eq!(status(&ask(&routes, "a b", "/")).0, 400);
@@ -273,6 +272,29 @@ async fn a_plugin_in_two_global_rules_counts_in_neither() {
 }
 
 #[tokio::test]
+async fn a_global_plugin_that_gives_way_to_the_routes_says_so() {
+    let explanation = ask(
+        &[
+            ("global_rules/1", json!({"plugins": {"late": {}}})),
+            (
+                "routes/1",
+                json!({"uri": "/", "upstream": node(), "plugins": {"late": {}}}),
+            ),
+            ("routes/2", json!({"uri": "/2", "upstream": node()})),
+        ],
+        "a.example",
+        "/",
+    );
+    assert_eq!(names(&explanation.plugins), [("late", "route", "routes/1")]);
+    let global = &explanation.global_plugins[..];
+    assert_eq!(names(global), [("late", "global_rule", "global_rules/1")]);
+    assert_eq!(
+        global[0].notes,
+        ["it leaves logging to the route's own copy"]
+    );
+}
+
+#[tokio::test]
 async fn a_consumer_brings_plugins_along() {
     let state = fixture::with(&[
         (
@@ -306,11 +328,17 @@ async fn a_consumer_brings_plugins_along() {
         let mut left = left.filter(|l| l.name == name && l.origin == origin);
         left.next().unwrap().why.as_str()
     };
-    assert_eq!(why("late", "consumers/jack"), "_meta.disable switches it off");
+    assert_eq!(
+        why("late", "consumers/jack"),
+        "_meta.disable switches it off"
+    );
     assert!(why("late", "consumer_groups/g").contains("consumers/jack configures it"));
     assert!(why("tag", "routes/1").contains("before the consumer is known"));
     let consumer = explanation.consumer.unwrap();
-    assert_eq!((consumer.found, consumer.group.as_deref()), (true, Some("g")));
+    assert_eq!(
+        (consumer.found, consumer.group.as_deref()),
+        (true, Some("g"))
+    );
 
     question.consumer = Some("nobody".into());
     let explanation = explain(&state, &question);
@@ -327,7 +355,10 @@ async fn a_route_without_an_upstream_says_what_is_missing() {
     let mut state = fixture::with(&[
         ("upstreams/u", node()),
         ("services/s", json!({"upstream": node()})),
-        ("routes/none", json!({"uri": "/none"})),
+        (
+            "routes/none",
+            json!({"uri": "/none", "plugins": {"late": {}}}),
+        ),
         ("routes/gone", json!({"uri": "/gone", "upstream_id": "u"})),
         ("routes/serve", json!({"uri": "/serve", "service_id": "s"})),
     ]);
@@ -353,8 +384,14 @@ async fn nodes_that_cannot_be_used_are_noted() {
         }})
     };
     let state = fixture::with(&[
-        ("routes/use", json!({"uri": "/use", "upstream": checks("use_all")})),
-        ("routes/fail", json!({"uri": "/fail", "upstream": checks("fail")})),
+        (
+            "routes/use",
+            json!({"uri": "/use", "upstream": checks("use_all")}),
+        ),
+        (
+            "routes/fail",
+            json!({"uri": "/fail", "upstream": checks("fail")}),
+        ),
         (
             "routes/name",
             json!({"uri": "/name", "upstream": {"nodes": {"a.invalid:80": 1}}}),

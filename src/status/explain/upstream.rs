@@ -88,7 +88,10 @@ fn notes(upstream: &Upstream) -> Vec<String> {
         };
         notes.push(which);
     }
-    let unused = nodes.iter().filter(|node| !node.health().is_usable()).count();
+    let unused = nodes
+        .iter()
+        .filter(|node| !node.health().is_usable())
+        .count();
     if all_unhealthy(upstream) {
         notes.push(match upstream.spec().on_all_unhealthy {
             OnAllUnhealthy::UseAll => "all nodes are unhealthy: all are used".to_owned(),

@@ -168,6 +168,20 @@ fn round_robin_is_smooth() {
 }
 
 #[test]
+fn round_robin_is_exact_when_many_pick_at_once() {
+    let balance = RoundRobin::new(&weighted(&[5, 3, 2]));
+    let picks = || counts(&balance, 1000, 3, &all(3));
+    let total = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..4).map(|_| scope.spawn(picks)).collect();
+        threads.into_iter().fold([0; 3], |sum, thread| {
+            let got = thread.join().unwrap();
+            [0, 1, 2].map(|node| sum[node] + got[node])
+        })
+    });
+    assert_eq!(total, [2000, 1200, 800]);
+}
+
+#[test]
 fn round_robin_starts_anywhere() {
     let nodes = weighted(&[1; 16]);
     let first = || pick_of(&RoundRobin::new(&nodes), 0, &all(16)).unwrap();

@@ -50,7 +50,8 @@ pub(crate) fn header<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Presented
 
 /// What stands in an argument of the query, decoded.
 pub(crate) fn argument<'a>(ex: &'a Exchange<'_>, name: &str) -> Presented<'a> {
-    Presented::single(query::values(target(ex), name.as_bytes()))
+    let query = ex.request.query(ex.session.req_header());
+    Presented::single(query::values(query.unwrap_or_default(), name.as_bytes()))
 }
 
 /// What stands in a cookie, as it is written.
@@ -71,27 +72,25 @@ pub(crate) enum Place<'n> {
 }
 
 impl Place<'_> {
-    /// Keeps what stands in this place from the upstream. Everything beside it stays as the client wrote it.
+    /// Keeps what stands in this place from the upstream, from later plugins and from the logs. Everything beside it stays as the client wrote it.
     pub(crate) fn hide(self, ex: &mut Exchange<'_>) {
         match self {
             Place::Header(name) => {
                 ex.session.req_header_mut().remove_header(name);
             }
             Place::Argument(name) => {
-                if let Some(rest) = query::without(target(ex), name.as_bytes()) {
+                let name = name.as_bytes();
+                let asked = ex.request.query(ex.session.req_header());
+                if let Some(rest) = asked.and_then(|query| query::without(query, name)) {
+                    ex.request.query = Some(rest.into());
+                }
+                let rewritten = ex.request.rewritten.target.as_deref();
+                if let Some(rest) = rewritten.and_then(|t| query::without_in_target(t, name)) {
                     ex.request.rewritten.target = Some(rest.into());
                 }
             }
             Place::Cookie(name) => hide_cookie(ex, name),
         }
-    }
-}
-
-/// The target that the upstream would get at this moment.
-fn target<'a>(ex: &'a Exchange<'_>) -> &'a [u8] {
-    match &ex.request.rewritten.target {
-        Some(target) => target,
-        None => ex.session.req_header().raw_path(),
     }
 }
 

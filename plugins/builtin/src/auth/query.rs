@@ -1,27 +1,29 @@
-//! Arguments of a request target, as bytes: reading one, and taking one out without touching the others.
+//! Arguments of a query, as bytes: reading one, and taking one out without touching the others.
 
 use std::borrow::Cow;
 
 /// The decoded values of an argument, in order; one without `=` has an empty value.
-pub(super) fn values<'a>(target: &'a [u8], name: &[u8]) -> impl Iterator<Item = Cow<'a, [u8]>> {
-    let query = split(target).map_or(&[][..], |(_, query)| query);
+pub(super) fn values<'a>(query: &'a [u8], name: &[u8]) -> impl Iterator<Item = Cow<'a, [u8]>> {
     query.split(|b| *b == b'&').filter_map(move |part| {
         let (written, value) = pair(part);
         is(written, name).then(|| decode(value))
     })
 }
 
-/// The target without an argument; `None` when it is not there.
-pub(super) fn without(target: &[u8], name: &[u8]) -> Option<Vec<u8>> {
-    let (path, query) = split(target)?;
+/// The query without an argument; `None` when it is not there.
+pub(super) fn without(query: &[u8], name: &[u8]) -> Option<Vec<u8>> {
     let kept: Vec<&[u8]> = query
         .split(|b| *b == b'&')
         .filter(|part| !is(pair(part).0, name))
         .collect();
     let rest = kept.join(&b'&');
-    if rest.len() == query.len() {
-        return None;
-    }
+    (rest.len() < query.len()).then_some(rest)
+}
+
+/// The target without an argument; `None` when it is not there.
+pub(super) fn without_in_target(target: &[u8], name: &[u8]) -> Option<Vec<u8>> {
+    let (path, query) = split(target)?;
+    let rest = without(query, name)?;
     if rest.is_empty() {
         return Some(path.to_vec());
     }
@@ -63,13 +65,14 @@ mod tests {
     use proptest::prelude::*;
 
     fn found(target: &str, name: &str) -> Vec<String> {
-        values(target.as_bytes(), name.as_bytes())
+        let query = split(target.as_bytes()).map_or(&[][..], |(_, query)| query);
+        values(query, name.as_bytes())
             .map(|v| String::from_utf8_lossy(&v).into_owned())
             .collect()
     }
 
     fn rest(target: &str, name: &str) -> Option<String> {
-        without(target.as_bytes(), name.as_bytes()).map(|r| String::from_utf8(r).unwrap())
+        without_in_target(target.as_bytes(), name.as_bytes()).map(|r| String::from_utf8(r).unwrap())
     }
 
     #[test]
@@ -94,12 +97,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_was_taken_out_is_gone(target in "/[a-z?&=%+0-9]{0,40}") {
-            if let Some(rest) = without(target.as_bytes(), b"a") {
+        fn what_was_taken_out_is_gone(query in "[a-z?&=%+0-9]{0,40}") {
+            let query = query.as_bytes();
+            if let Some(rest) = without(query, b"a") {
                 prop_assert!(values(&rest, b"a").next().is_none());
-                prop_assert!(rest.len() < target.len());
+                prop_assert!(rest.len() < query.len());
             } else {
-                prop_assert!(values(target.as_bytes(), b"a").next().is_none());
+                prop_assert!(values(query, b"a").next().is_none());
             }
         }
     }

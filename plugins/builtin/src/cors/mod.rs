@@ -10,16 +10,11 @@ pub use config::{Config, Metadata};
 
 use crossway_sdk::prelude::*;
 use http::{
-    HeaderName, HeaderValue, Method,
-    header::{
-        ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS,
-        ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS,
-        ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_HEADERS, ORIGIN, VARY,
-    },
+    HeaderValue, Method,
+    header::{ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_REQUEST_HEADERS, ORIGIN, VARY},
 };
 use origins::{Allowed, Origins};
 
-const TIMING_ALLOW_ORIGIN: HeaderName = HeaderName::from_static("timing-allow-origin");
 const EVERY_METHOD: &str = "GET,POST,PUT,DELETE,PATCH,HEAD,OPTIONS,CONNECT,TRACE";
 
 /// The plugin.
@@ -28,7 +23,7 @@ pub struct Cors {
     origins: Vec<Origins>,
     timing: Option<Origins>,
     /// Headers that are the same for all allowed origins.
-    fixed: Vec<(HeaderName, HeaderValue)>,
+    fixed: Vec<(&'static str, HeaderValue)>,
     /// `None` echoes what the browser asks for.
     headers: Option<HeaderValue>,
     /// Whether the response depends on the request's origin.
@@ -101,7 +96,7 @@ impl Plugin for Cors {
             self.tell(allowed, request, head)?;
         }
         if let Some(allowed) = self.timing.as_ref().and_then(|t| t.allow(origin)) {
-            head.insert_header(TIMING_ALLOW_ORIGIN, allowed.value())?;
+            head.insert_header("Timing-Allow-Origin", allowed.value())?;
         }
         Ok(())
     }
@@ -114,13 +109,13 @@ impl Cors {
         request: &http::HeaderMap,
         head: &mut ResponseHeader,
     ) -> Result<(), crossway_sdk::flow::Error> {
-        head.insert_header(ACCESS_CONTROL_ALLOW_ORIGIN, allowed.value())?;
+        head.insert_header("Access-Control-Allow-Origin", allowed.value())?;
         for (name, value) in &self.fixed {
-            head.insert_header(name.clone(), value.clone())?;
+            head.insert_header(*name, value.clone())?;
         }
         let asked = || request.get(ACCESS_CONTROL_REQUEST_HEADERS);
         match self.headers.as_ref().or_else(asked) {
-            Some(headers) => head.insert_header(ACCESS_CONTROL_ALLOW_HEADERS, headers.clone())?,
+            Some(headers) => head.insert_header("Access-Control-Allow-Headers", headers.clone())?,
             None => drop(head.remove_header(&ACCESS_CONTROL_ALLOW_HEADERS)),
         }
         Ok(())
@@ -141,7 +136,7 @@ fn vary(head: &mut ResponseHeader) -> Result<(), crossway_sdk::flow::Error> {
         .into_iter()
         .flat_map(|line| line.as_bytes().split(|b| *b == b','));
     if !tokens.any(|token| token.trim_ascii().eq_ignore_ascii_case(b"origin")) {
-        head.append_header(VARY, HeaderValue::from_static("Origin"))?;
+        head.append_header("Vary", HeaderValue::from_static("Origin"))?;
     }
     Ok(())
 }
@@ -208,27 +203,27 @@ fn matching(patterns: &[String], path: &str, cx: &BuildCx<'_>) -> Result<Origins
 fn fixed_headers(
     config: &Config,
     cx: &BuildCx<'_>,
-) -> Result<Vec<(HeaderName, HeaderValue)>, BuildError> {
+) -> Result<Vec<(&'static str, HeaderValue)>, BuildError> {
     let methods = match &*config.allow_methods {
         "**" => EVERY_METHOD,
         methods => methods,
     };
     let mut fixed = vec![
         (
-            ACCESS_CONTROL_ALLOW_METHODS,
+            "Access-Control-Allow-Methods",
             value(methods, "/allow_methods", cx)?,
         ),
-        (ACCESS_CONTROL_MAX_AGE, HeaderValue::from(config.max_age)),
+        ("Access-Control-Max-Age", HeaderValue::from(config.max_age)),
     ];
     if let Some(expose) = config.expose_headers.as_deref().filter(|e| !e.is_empty()) {
         fixed.push((
-            ACCESS_CONTROL_EXPOSE_HEADERS,
+            "Access-Control-Expose-Headers",
             value(expose, "/expose_headers", cx)?,
         ));
     }
     if config.allow_credential {
         fixed.push((
-            ACCESS_CONTROL_ALLOW_CREDENTIALS,
+            "Access-Control-Allow-Credentials",
             HeaderValue::from_static("true"),
         ));
     }

@@ -11,8 +11,12 @@ use serde_json::Value;
 #[schemars(extend("minProperties" = 1))]
 pub struct Config {
     /// Answers in place of the upstream.
+    #[serde(default)]
+    #[schemars(with = "Abort")]
     pub(crate) abort: Option<Abort>,
     /// Lets the request wait; before it is answered, when both are hit.
+    #[serde(default)]
+    #[schemars(with = "Delay")]
     pub(crate) delay: Option<Delay>,
 }
 

@@ -7,14 +7,13 @@ mod tests;
 
 use crate::{
     request_body,
-    rewrite::headers::{self, Text},
+    rewrite::headers::{self, Name, Text},
 };
 use config::Config;
 use crossway_sdk::{
     expr::{Expression, Template},
     prelude::*,
 };
-use http::HeaderName;
 use std::time::Duration;
 
 /// See the module.
@@ -34,7 +33,7 @@ struct When {
 struct Answer {
     status: u16,
     body: Option<Body>,
-    headers: Vec<(HeaderName, Text)>,
+    headers: Vec<(Name, Text)>,
 }
 
 enum Body {
@@ -197,7 +196,7 @@ impl Answer {
         };
         for (name, text) in &self.headers {
             if let Some(value) = text.render(ex, &[]) {
-                reply = reply.header(name.clone(), value);
+                reply = reply.header(name.name.clone(), value);
             }
         }
         reply

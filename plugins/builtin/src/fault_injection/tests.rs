@@ -119,7 +119,7 @@ async fn conditions_on_the_body_read_it() {
 fn refusals_say_where_and_what_was_expected() {
     for (config, expected) in [
         (json!({}), "expect object to have at least 1 properties"),
-        (json!({"abort": {}}), "property http_status is required"),
+        (json!({"abort": {}}), "property \"http_status\" is required"),
         (
             json!({"abort": {"http_status": 100}}),
             "expected 100 to be at least 200",
@@ -144,7 +144,7 @@ fn refusals_say_where_and_what_was_expected() {
             json!({"abort": {"http_status": 200, "vars": [[["nothing", "==", 1]]]}}),
             "(at /abort/vars/0)",
         ),
-        (json!({"delay": {}}), "property duration is required"),
+        (json!({"delay": {}}), "property \"duration\" is required"),
         (
             json!({"delay": {"duration": -1}}),
             "expected -1 to be at least 0",

@@ -1,6 +1,6 @@
 use super::KeyAuth;
 use crate::testing::*;
-use crossway_sdk::{definition::Definition, testing::Consumers};
+use crossway_sdk::{definition::Definition, expr::Template, testing::Consumers};
 use proptest::prelude::*;
 use serde_json::json;
 
@@ -117,6 +117,22 @@ async fn a_hidden_key_stays_from_the_upstream() {
     let mut by_query = scene_with(get("/%41?a=%41&apikey=jack-key&b", ""), jack()).await;
     assert!(goes_on(by_query.rewrite(&*plugin).await));
     assert_eq!(target(&by_query), "/%41?a=%41&b");
+}
+
+#[tokio::test]
+async fn a_hidden_key_shows_in_no_variable() {
+    let plugin = built(&definition(), json!({"hide_credentials": true}));
+    let mut scene = scene_with(get("/?a=1&apikey=jack-key&b", ""), jack()).await;
+    assert!(goes_on(scene.rewrite(&*plugin).await));
+    let template = "$request $request_uri $real_request_uri $args $query_string <$arg_apikey>";
+    let mut text = Vec::new();
+    Template::parse(template)
+        .unwrap()
+        .render(&scene.exchange(), &mut text);
+    assert_eq!(
+        String::from_utf8(text).unwrap(),
+        "GET /?a=1&b HTTP/1.1 /?a=1&b /?a=1&b a=1&b a=1&b <>"
+    );
 }
 
 #[tokio::test]

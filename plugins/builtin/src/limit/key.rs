@@ -56,7 +56,8 @@ impl Key {
     /// Judges what was configured.
     ///
     /// # Errors
-    /// A variable that does not exist. APISIX would silently count by the client's address.
+    /// A variable that does not exist, or a combination without a variable. APISIX would silently count by the
+    /// client's address.
     pub(crate) fn compile(key: &str, kind: KeyType) -> Result<Self, String> {
         match kind {
             KeyType::Var => Variable::parse(key).map(Self::Variable).map_err(|e| match key {
@@ -65,9 +66,12 @@ impl Key {
                 }
                 _ => e.to_string(),
             }),
-            KeyType::VarCombination => {
-                Template::parse(key).map(Self::Combination).map_err(|e| e.to_string())
-            }
+            KeyType::VarCombination => match Template::parse(key) {
+                Ok(template) if template.is_constant().is_some() => {
+                    Err("expected a text with at least one variable, such as $remote_addr".into())
+                }
+                parsed => parsed.map(Self::Combination).map_err(|e| e.to_string()),
+            },
             KeyType::Constant => Ok(Self::Constant(key.as_bytes().into())),
         }
     }
@@ -197,6 +201,10 @@ mod tests {
             Key::compile("remote_adr", KeyType::Var).unwrap_err(),
             "unknown variable `remote_adr`"
         );
+        for text in ["plain", "${http_x_id ?? 7}", ""] {
+            let error = Key::compile(text, KeyType::VarCombination).unwrap_err();
+            assert!(error.contains("at least one variable"), "{error}");
+        }
         let error = Key::compile("$remote_addr", KeyType::Var).unwrap_err();
         assert!(error.contains("use key_type var_combination"), "{error}");
     }

@@ -143,12 +143,18 @@ impl<E: Entry> Shard<E> {
 
     /// Drops the lightest of the next few entries.
     fn make_room(&mut self) {
-        let lightest = (self.hand..self.hand + NEIGHBOURS)
-            .filter_map(|i| Some((self.entries.get_index(i)?.1.weight()?, i)))
-            .min();
-        match lightest {
-            Some((_, index)) => drop(self.entries.swap_remove_index(index)),
-            None => self.hand = 0,
+        // At the end of the entries there may be none to choose from: once more from the beginning.
+        for _ in 0..2 {
+            let lightest = (self.hand..self.hand + NEIGHBOURS)
+                .filter_map(|i| Some((self.entries.get_index(i)?.1.weight()?, i)))
+                .min();
+            match lightest {
+                Some((_, index)) => {
+                    self.entries.swap_remove_index(index);
+                    return;
+                }
+                None => self.hand = 0,
+            }
         }
     }
 }

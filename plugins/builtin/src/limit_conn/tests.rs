@@ -157,7 +157,7 @@ fn refusals_say_where_and_what_was_expected() {
         ),
         (
             json!({"conn": 1, "burst": 0, "key": "uri"}),
-            "property default_conn_delay is required",
+            "property \"default_conn_delay\" is required",
         ),
         (
             json!({"conn": 1, "burst": 0, "key": "uri", "default_conn_delay": 0}),

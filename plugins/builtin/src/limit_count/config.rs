@@ -89,7 +89,7 @@ pub(crate) enum WindowType {
 
 /// The metadata document.
 #[derive(Debug, Deserialize, JsonSchema)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 pub(crate) struct Metadata {
     /// Name of the header that tells the quota.
     pub(crate) limit_header: String,

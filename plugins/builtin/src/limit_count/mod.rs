@@ -264,11 +264,6 @@ fn one_of_several(
     let path = format!("/rules/{index}");
     let key = Key::compile(&config.key, KeyType::VarCombination)
         .map_err(|e| cx.error(format!("{path}/key"), e))?;
-    if matches!(&key, Key::Combination(t) if t.is_constant().is_some()) {
-        let expected =
-            "expected a text with at least one variable: without one the rule never applies";
-        return Err(cx.error(format!("{path}/key"), expected));
-    }
     let prefix = config
         .header_prefix
         .clone()

@@ -326,7 +326,7 @@ fn refusals_say_where_and_what_was_expected() {
         ),
         (
             json!({"rules": [{"count": 1, "time_window": 1, "key": "all"}]}),
-            "expected a text with at least one variable: without one the rule never applies (at /rules/0/key)",
+            "expected a text with at least one variable, such as $remote_addr (at /rules/0/key)",
         ),
         (
             json!({"rules": [{"count": 1, "time_window": 1, "key": "$uri", "header_prefix": "a b"}]}),
@@ -334,7 +334,7 @@ fn refusals_say_where_and_what_was_expected() {
         ),
         (
             json!({"rules": [{"count": 1, "key": "$uri"}]}),
-            "property time_window is required",
+            "property \"time_window\" is required",
         ),
         (
             json!({"count": 1, "time_window": 1, "key": "nothing"}),

@@ -103,7 +103,10 @@ fn refusals_say_where_and_what_was_expected() {
             json!({"rate": 1, "burst": -1, "key": "uri"}),
             "expected -1 to be at least 0 (at /burst)",
         ),
-        (json!({"rate": 1, "burst": 0}), "property key is required"),
+        (
+            json!({"rate": 1, "burst": 0}),
+            "property \"key\" is required",
+        ),
         (
             json!({"rate": 1, "burst": 0, "key": "nothing"}),
             "unknown variable `nothing` (at /key)",

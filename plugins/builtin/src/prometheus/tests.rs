@@ -85,6 +85,7 @@ async fn finished() -> Scene {
         stale: false,
         began: now - Duration::from_millis(270),
         connected: None,
+        ended: None,
         answered: None,
     });
     request.response.status = 200;

@@ -99,19 +99,20 @@ impl ProxyRewrite {
         let groups: Vec<&[u8]> = found.groups.iter().map(Vec::as_slice).collect();
         for (name, text) in &self.headers.add {
             if let Some(value) = text.render(ex, &groups) {
-                ex.session.req_header_mut().append_header(name, value)?;
+                let head = ex.session.req_header_mut();
+                head.append_header(name.spelling.clone(), value)?;
             }
         }
         for (name, text) in &self.headers.set {
             let value = text.render(ex, &groups);
             let head = ex.session.req_header_mut();
             match value {
-                Some(value) => head.insert_header(name, value)?,
-                None => drop(head.remove_header(name)),
+                Some(value) => head.insert_header(name.spelling.clone(), value)?,
+                None => drop(head.remove_header(&name.name)),
             }
         }
         for name in &self.headers.remove {
-            ex.session.req_header_mut().remove_header(name);
+            ex.session.req_header_mut().remove_header(&name.name);
         }
         Ok(Flow::Next)
     }

@@ -75,8 +75,12 @@ impl Source {
     /// The target for this request. With `raw` it starts from the target as the client spelt it, and is not encoded.
     pub(crate) fn target(&self, ex: &Exchange<'_>, raw: bool) -> Result<Found, BadTarget> {
         let head = ex.session.req_header();
+        let target;
         let path = match raw {
-            true => head.raw_path(),
+            true => {
+                target = ex.request.target(head);
+                &*target
+            }
             false => ex.request.path(head).as_bytes(),
         };
         let values = WithoutSeparator(ex);
@@ -122,7 +126,7 @@ impl Source {
         if raw {
             escape::target(&text, &mut target);
         } else {
-            encode(&text, one_separator, head.uri.query(), &mut target);
+            encode(&text, one_separator, ex.request.query(head), &mut target);
         }
         Ok(Found {
             target: Some(target.into()),
@@ -132,7 +136,7 @@ impl Source {
 }
 
 /// Encodes the path, keeps a query string that the text brought, and appends the client's.
-fn encode(text: &[u8], one_separator: bool, query: Option<&str>, out: &mut Vec<u8>) {
+fn encode(text: &[u8], one_separator: bool, query: Option<&[u8]>, out: &mut Vec<u8>) {
     let at = text
         .iter()
         .position(|b| *b == b'?')
@@ -142,6 +146,6 @@ fn encode(text: &[u8], one_separator: bool, query: Option<&str>, out: &mut Vec<u
     escape::target(own_query, out);
     if let Some(query) = query.filter(|q| !q.is_empty()) {
         out.push(if own_query.is_empty() { b'?' } else { b'&' });
-        out.extend_from_slice(query.as_bytes());
+        out.extend_from_slice(query);
     }
 }

@@ -115,7 +115,7 @@ impl Redirect {
                 }
             }
         }
-        let query = head.uri.query().filter(|_| self.append_query);
+        let query = ex.request.query(head).filter(|_| self.append_query);
         let value = HeaderValue::from_maybe_shared(self.location(&uri, query))
             .map_err(|e| Error::new(e.to_string()))?;
         Ok(Flow::Respond(
@@ -124,7 +124,7 @@ impl Redirect {
     }
 
     /// The URI as it stands in the header, with nothing in it that could end the header.
-    fn location(&self, uri: &[u8], query: Option<&str>) -> Bytes {
+    fn location(&self, uri: &[u8], query: Option<&[u8]>) -> Bytes {
         let at = uri.iter().position(|b| *b == b'?');
         let (path, own_query) = uri.split_at(at.unwrap_or(uri.len()));
         let mut location = Vec::with_capacity(uri.len() + 16);
@@ -136,7 +136,7 @@ impl Redirect {
         escape::location(own_query, &mut location);
         if let Some(query) = query.filter(|q| !q.is_empty()) {
             location.push(if at.is_some() { b'&' } else { b'?' });
-            escape::location(query.as_bytes(), &mut location);
+            escape::location(query, &mut location);
         }
         location.into()
     }

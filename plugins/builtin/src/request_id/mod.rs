@@ -7,6 +7,7 @@ mod tests;
 
 pub use config::{Algorithm, Config, RangeId};
 
+use crate::rewrite::headers::Name;
 use crossway_sdk::{flow::Error, prelude::*};
 use generate::Generator;
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -16,7 +17,7 @@ const LONGEST: usize = 256;
 
 /// The plugin.
 pub struct RequestId {
-    header: HeaderName,
+    header: Name,
     in_response: bool,
     generator: Generator,
 }
@@ -28,10 +29,8 @@ impl Plugin for RequestId {
     type Config = Config;
 
     fn build(config: Config, cx: &BuildCx<'_>) -> Result<Self, BuildError> {
-        let header = config
-            .header_name
-            .parse()
-            .map_err(|_| cx.error("/header_name", "expected the name of a header"))?;
+        let header = Name::parse(&config.header_name)
+            .ok_or_else(|| cx.error("/header_name", "expected the name of a header"))?;
         let RangeId { length, char_set } = config.range_id;
         if !char_set.bytes().all(|b| b.is_ascii_graphic()) {
             let message = "expected visible ASCII characters, which can stand in a header";
@@ -52,11 +51,12 @@ impl Plugin for RequestId {
 
     fn rewrite<'a>(&'a self, ex: &'a mut Exchange<'_>) -> Step<'a> {
         let head = ex.session.req_header_mut();
-        let id = match brought(&head.headers, &self.header) {
+        let id = match brought(&head.headers, &self.header.name) {
             Some(id) => id.clone(),
             None => match self.generator.make(HeaderValue::from_bytes) {
                 Ok(id) => {
-                    if let Err(error) = head.insert_header(self.header.clone(), id.clone()) {
+                    if let Err(error) = head.insert_header(self.header.spelling.clone(), id.clone())
+                    {
                         return Step::fail(error.into());
                     }
                     id
@@ -69,16 +69,16 @@ impl Plugin for RequestId {
     }
 
     fn header_filter(&self, ex: &mut Exchange<'_>, head: &mut ResponseHeader) -> Result<(), Error> {
-        let sent = head.headers.get(&self.header);
+        let sent = head.headers.get(&self.header.name);
         if !self.in_response || sent.is_some_and(|id| !id.is_empty()) {
             return Ok(());
         }
         // Each place of use has its own header; the request's own id may be that of another one.
         if let (Some(_), Some(id)) = (
             &ex.request.id,
-            brought(&ex.session.req_header().headers, &self.header),
+            brought(&ex.session.req_header().headers, &self.header.name),
         ) {
-            head.insert_header(self.header.clone(), id.clone())?;
+            head.insert_header(self.header.spelling.clone(), id.clone())?;
         }
         Ok(())
     }

@@ -129,3 +129,20 @@ fn refused_configurations_say_where() {
         "/range_id/char_set"
     );
 }
+
+#[tokio::test]
+async fn the_header_is_spelled_as_configured() {
+    let plugin = built(
+        &Definition::of::<RequestId>(),
+        json!({"header_name": "X-REQUEST-iD"}),
+    );
+    let mut scene = scene(get("/", "")).await;
+    assert!(goes_on(scene.rewrite(&*plugin).await));
+    let mut wire = Vec::new();
+    scene.session.req_header().header_to_h1_wire(&mut wire);
+    let mut head = ResponseHeader::build(200, None).unwrap();
+    scene.header_filter(&*plugin, &mut head).unwrap();
+    head.header_to_h1_wire(&mut wire);
+    let wire = String::from_utf8(wire).unwrap();
+    assert_eq!(wire.matches("X-REQUEST-iD: ").count(), 2, "{wire}");
+}

@@ -101,23 +101,25 @@ impl Plugin for ResponseRewrite {
     }
 
     fn header_filter(&self, ex: &mut Exchange<'_>, head: &mut ResponseHeader) -> Result<(), Error> {
-        let changes_body = self.body.is_some() || !self.filters.is_empty();
-        if self
+        let mut work = Work::Nothing;
+        let applies = self
             .vars
             .as_ref()
-            .is_some_and(|vars| !vars.matches(&Answered { ex, head }))
-        {
-            if changes_body {
-                *ex.state::<Work>() = Work::Nothing;
+            .is_none_or(|vars| vars.matches(&Answered { ex, head }));
+        // A connection that changes its protocol has neither status nor body to be changed.
+        if applies && head.status != StatusCode::SWITCHING_PROTOCOLS {
+            let empty = is_empty(ex, head);
+            if let Some(status) = self.status {
+                head.set_status(status)?;
             }
+            work = self.prepare(ex, head, empty)?;
+        }
+        // An earlier head of this request, e.g. that of an answer which an error page takes the place of, counts no more.
+        if !matches!(work, Work::Nothing) || ex.existing_state::<Work>().is_some() {
+            *ex.state::<Work>() = work;
+        }
+        if !applies {
             return Ok(());
-        }
-        let empty = is_empty(ex, head);
-        if let Some(status) = self.status {
-            head.set_status(status)?;
-        }
-        if changes_body && head.status != StatusCode::SWITCHING_PROTOCOLS {
-            *ex.state::<Work>() = self.prepare(ex, head, empty)?;
         }
         self.edit(ex, head)
     }
@@ -128,7 +130,7 @@ impl Plugin for ResponseRewrite {
         chunk: &mut Option<Bytes>,
         end: bool,
     ) -> Result<(), Error> {
-        if self.body.is_none() && self.filters.is_empty() {
+        if ex.existing_state::<Work>().is_none() {
             return Ok(());
         }
         let work = ex.state::<Work>();
@@ -175,21 +177,29 @@ impl ResponseRewrite {
         head: &mut ResponseHeader,
         empty: bool,
     ) -> Result<Work, Error> {
-        let bodiless = is_bodiless(head.status) || ex.session.req_header().method == Method::HEAD;
-        if let Some(body) = &self.body {
+        if self.body.is_some() {
             clear(head);
-            // The gateway does not send a body after a head that ended the upstream's response.
-            if empty {
-                head.insert_header(header::CONTENT_LENGTH, HeaderValue::from(0))?;
-                return Ok(Work::Drop);
-            }
-            head.remove_header(&header::TRANSFER_ENCODING);
-            if !is_bodiless(head.status) {
-                head.insert_header(header::CONTENT_LENGTH, HeaderValue::from(body.len()))?;
-            }
-            return Ok(if bodiless { Work::Drop } else { Work::Replace });
         }
+        if is_bodiless(head.status) {
+            if self.status.is_some() {
+                head.remove_header(&header::CONTENT_LENGTH);
+                head.remove_header(&header::TRANSFER_ENCODING);
+            }
+            return Ok(Work::Drop);
+        }
+        // The gateway does not send a body after a head that ended the upstream's response.
         if empty {
+            head.remove_header(&header::TRANSFER_ENCODING);
+            head.insert_header(header::CONTENT_LENGTH, HeaderValue::from(0))?;
+            return Ok(Work::Drop);
+        }
+        let to_head = ex.session.req_header().method == Method::HEAD;
+        if let Some(body) = &self.body {
+            head.remove_header(&header::TRANSFER_ENCODING);
+            head.insert_header(header::CONTENT_LENGTH, HeaderValue::from(body.len()))?;
+            return Ok(if to_head { Work::Drop } else { Work::Replace });
+        }
+        if self.filters.is_empty() {
             return Ok(Work::Nothing);
         }
         let encoding = match Encoding::of(&head.headers) {
@@ -208,7 +218,7 @@ impl ResponseRewrite {
             }
         };
         clear(head);
-        Ok(if bodiless {
+        Ok(if to_head {
             Work::Drop
         } else {
             Work::Collect {
@@ -221,17 +231,17 @@ impl ResponseRewrite {
     fn edit(&self, ex: &Exchange<'_>, head: &mut ResponseHeader) -> Result<(), Error> {
         for (name, text) in &self.headers.add {
             if let Some(value) = text.render(&Answered { ex, head }, &[]) {
-                head.append_header(name, value)?;
+                head.append_header(name.spelling.clone(), value)?;
             }
         }
         for (name, text) in &self.headers.set {
             match text.render(&Answered { ex, head }, &[]) {
-                Some(value) => head.insert_header(name, value)?,
-                None => drop(head.remove_header(name)),
+                Some(value) => head.insert_header(name.spelling.clone(), value)?,
+                None => drop(head.remove_header(&name.name)),
             }
         }
         for name in &self.headers.remove {
-            head.remove_header(name);
+            head.remove_header(&name.name);
         }
         Ok(())
     }

@@ -1,6 +1,7 @@
 //! Edits of headers: what was configured, and the same made ready for use.
 
 use super::escape;
+use bytes::Bytes;
 use crossway_sdk::{
     build::BuildError,
     expr::{Captures, Lookup, Template},
@@ -74,16 +75,33 @@ impl Text {
         if text.is_empty() {
             return None;
         }
-        HeaderValue::from_maybe_shared(bytes::Bytes::from(text)).ok()
+        HeaderValue::from_maybe_shared(Bytes::from(text)).ok()
+    }
+}
+
+/// A header's name, and how it was written: peers that speak HTTP/1 get that spelling.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Name {
+    pub(crate) name: HeaderName,
+    pub(crate) spelling: Bytes,
+}
+
+impl Name {
+    /// Judges a name; `None` when it cannot stand in a header.
+    pub(crate) fn parse(written: &str) -> Option<Self> {
+        Some(Self {
+            name: written.parse().ok()?,
+            spelling: Bytes::copy_from_slice(written.as_bytes()),
+        })
     }
 }
 
 /// Edits in the order in which they are made: add, set, remove.
 #[derive(Debug, Default)]
 pub(crate) struct Edits {
-    pub(crate) add: Vec<(HeaderName, Text)>,
-    pub(crate) set: Vec<(HeaderName, Text)>,
-    pub(crate) remove: Vec<HeaderName>,
+    pub(crate) add: Vec<(Name, Text)>,
+    pub(crate) set: Vec<(Name, Text)>,
+    pub(crate) remove: Vec<Name>,
 }
 
 impl Edits {
@@ -104,7 +122,7 @@ pub(crate) fn compile(
     map: &WrittenMap,
     captures: bool,
     path: &str,
-) -> Result<Vec<(HeaderName, Text)>, BuildError> {
+) -> Result<Vec<(Name, Text)>, BuildError> {
     let each = map.iter().map(|(name, value)| {
         let path = format!("{path}/{}", name.replace('~', "~0").replace('/', "~1"));
         let text = match value {
@@ -120,9 +138,9 @@ pub(crate) fn compile(
 ///
 /// # Errors
 /// It cannot stand in a header.
-pub(crate) fn name(name: &str, path: &str) -> Result<HeaderName, BuildError> {
-    name.parse()
-        .map_err(|_| BuildError::new(path, format!("invalid field character in header {name:?}")))
+pub(crate) fn name(name: &str, path: &str) -> Result<Name, BuildError> {
+    Name::parse(name)
+        .ok_or_else(|| BuildError::new(path, format!("invalid field character in header {name:?}")))
 }
 
 #[cfg(test)]

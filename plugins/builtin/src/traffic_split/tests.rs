@@ -164,7 +164,7 @@ fn refusals_say_where_and_what_was_expected() {
         ),
         (
             json!({"rules": [{"match": [{}]}]}),
-            "property vars is required",
+            "property \"vars\" is required",
         ),
         (json!({"rules": [{"matches": []}]}), "matches"),
         (json!({"rule": []}), "rule"),

@@ -20,6 +20,17 @@ enum Step {
     Every,
 }
 
+/// Which values of a field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Occurrence {
+    /// As it comes.
+    Any,
+    /// That one, from 0.
+    Nth(usize),
+    /// All of them.
+    Each,
+}
+
 /// Why a path was refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
@@ -56,10 +67,12 @@ impl JsonPath {
         &self.text
     }
 
-    /// The first name of the path when it has no further step: all that a form body can answer.
-    pub fn as_name(&self) -> Option<&str> {
+    /// The field of a form that the path asks for: a form has names and values and nothing deeper.
+    pub(crate) fn as_field(&self) -> Option<(&str, Occurrence)> {
         match &*self.steps {
-            [Step::Name(name)] => Some(name),
+            [Step::Name(name)] => Some((name, Occurrence::Any)),
+            [Step::Name(name), Step::Index(index)] => Some((name, Occurrence::Nth(*index))),
+            [Step::Name(name), Step::Every] => Some((name, Occurrence::Each)),
             _ => None,
         }
     }

@@ -15,6 +15,7 @@ mod value;
 mod variable;
 
 pub use expression::{Expression, Verdict};
+pub(crate) use json_path::Occurrence;
 pub use json_path::{BadPath, JsonPath};
 pub use network::{BadNetwork, IpSet};
 pub use parse::ExpressionError;

@@ -25,10 +25,12 @@ macro_rules! variables {
             UpstreamHeader(HeaderName),
             /// `cookie_x`: a cookie of the request. The name is case-sensitive.
             Cookie(Box<str>),
-            /// `post_arg_x`: a field of a body in `application/x-www-form-urlencoded`.
+            /// `post_arg_x`: the first value of a field of a body in `application/x-www-form-urlencoded`, decoded; one
+            /// without `=` is [`Value::Boolean(true)`](super::Value::Boolean).
             PostArg(Box<str>),
             /// `post_arg.a.b[*]`: a path into a body in JSON, `application/x-www-form-urlencoded` or
-            /// `multipart/form-data`.
+            /// `multipart/form-data`. Of a form it takes a name, or `name[n]` and `name[*]`: several urlencoded values
+            /// of one name are a list, of several parts the first counts.
             PostArgPath(JsonPath),
             /// `uri_param_x`: what `:x` or `*x` of the matched path stood for.
             UriParam(Box<str>),
@@ -65,9 +67,9 @@ macro_rules! variables {
 variables! {
     /// The normalised path.
     Uri = "uri" | "document_uri",
-    /// The normalised path with the query string as received.
+    /// The normalised path with `$is_args` and `$args`.
     RequestUri = "request_uri",
-    /// The request target as received.
+    /// Path and query as received, less what an authenticator hides.
     RealRequestUri = "real_request_uri",
     /// The request method.
     Method = "method" | "request_method",
@@ -79,9 +81,9 @@ variables! {
     HttpHost = "http_host",
     /// `http` or `https`.
     Scheme = "scheme",
-    /// `on` over TLS, else absent.
+    /// `on` over TLS, else empty.
     Https = "https",
-    /// The name of this server.
+    /// `_`, the name of APISIX's one server block.
     ServerName = "server_name",
     /// The address that accepted the connection.
     ServerAddr = "server_addr",
@@ -103,7 +105,7 @@ variables! {
     ProxyProtocolPort = "proxy_protocol_port",
     /// The user name of basic authentication.
     RemoteUser = "remote_user",
-    /// The query string as received, without `?`.
+    /// The query string as received, without `?`, less what an authenticator hides.
     QueryString = "query_string" | "args",
     /// `?` when there is a query string, else empty.
     IsArgs = "is_args",
@@ -125,7 +127,7 @@ variables! {
     RequestTime = "request_time",
     /// `OK` when the request completed, else empty.
     RequestCompletion = "request_completion",
-    /// Seconds since 1970, with milliseconds.
+    /// Seconds since 1970 at this moment, with milliseconds.
     Msec = "msec",
     /// Local time in ISO 8601.
     TimeIso8601 = "time_iso8601",
@@ -173,11 +175,11 @@ variables! {
     SslClientCert = "ssl_client_cert" | "ssl_client_raw_cert",
     /// The client's certificate in PEM, URL-encoded.
     SslClientEscapedCert = "ssl_client_escaped_cert",
-    /// The name of the GraphQL operation.
+    /// The name of the GraphQL operation that the request asks for; empty when it has none.
     GraphqlName = "graphql_name",
     /// `query`, `mutation` or `subscription`.
     GraphqlOperation = "graphql_operation",
-    /// The root fields of the GraphQL operation.
+    /// The root fields of that operation, without aliases, those of fragments included.
     GraphqlRootFields = "graphql_root_fields",
     /// The consumer that authentication found.
     ConsumerName = "consumer_name",
@@ -217,9 +219,9 @@ variables! {
     UpstreamBytesSent = "upstream_bytes_sent",
     /// `HIT`, `MISS`, … of `proxy-cache`.
     UpstreamCacheStatus = "upstream_cache_status",
-    /// The `Host` sent to the upstream.
+    /// The `Host` sent to the upstream, or to be sent as far as it is known.
     UpstreamHost = "upstream_host",
-    /// The scheme used towards the upstream.
+    /// The scheme used towards the upstream; `http` before a node was picked.
     UpstreamScheme = "upstream_scheme",
     /// The path sent to the upstream when a plugin rewrote it.
     UpstreamUri = "upstream_uri",
@@ -244,7 +246,8 @@ impl Variable {
             .ok_or_else(|| UnknownVariable(name.to_owned()))
     }
 
-    /// Whether the request body must have been read to answer.
+    /// Whether the request body must have been read to answer. A request that has none counts as read from the start,
+    /// so that GraphQL in a GET is answered at once.
     pub fn needs_body(&self) -> bool {
         matches!(
             self,

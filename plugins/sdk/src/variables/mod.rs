@@ -2,9 +2,15 @@
 
 mod body;
 mod clock;
+mod graphql;
+mod multipart;
 mod query;
 mod tries;
 
+#[cfg(all(test, feature = "testing"))]
+mod tests;
+
+pub(crate) use body::Parsed;
 pub use query::{argument, cookie};
 
 use crate::{
@@ -15,7 +21,7 @@ use crate::{
 use http::{HeaderMap, HeaderName, Version, header};
 use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::Session;
-use std::{borrow::Cow, net::IpAddr};
+use std::{borrow::Cow, net::IpAddr, time::SystemTime};
 
 /// A request before it became an exchange, or beside one: what matching and the access log look into.
 pub struct View<'a> {
@@ -48,20 +54,26 @@ fn answer<'a>(
     match variable {
         Variable::Uri => Some(Value::text(request.path(head))),
         Variable::RequestUri => Some(request_uri(request, head)),
-        Variable::RealRequestUri => Some(Value::text(head.raw_path())),
+        Variable::RealRequestUri => Some(Value::Bytes(request.target(head))),
         Variable::Method => Some(Value::text(head.method.as_str())),
         Variable::Request => {
+            // As received, unless that would tell what an authenticator hides.
+            let target = match request.query {
+                None => Cow::Borrowed(head.raw_path()),
+                Some(_) => request.target(head),
+            };
             let line = [
                 head.method.as_str().as_bytes(),
-                head.raw_path(),
+                &target,
                 protocol(head).as_bytes(),
             ];
             Some(owned(line.join(&b' ')))
         }
-        Variable::Host | Variable::ServerName => Some(Value::text(&*request.host)),
+        Variable::Host => Some(Value::text(&*request.host)),
+        Variable::ServerName => Some(Value::text("_")),
         Variable::HttpHost => authority(head),
         Variable::Scheme => Some(Value::text(if request.tls { "https" } else { "http" })),
-        Variable::Https => request.tls.then(|| Value::text("on")),
+        Variable::Https => Some(Value::text(if request.tls { "on" } else { "" })),
         Variable::ServerAddr => Some(address(request.server.ip())),
         Variable::ServerPort => Some(Value::Integer(request.server.port().into())),
         Variable::RemoteAddr => Some(address(request.client.ip())),
@@ -72,27 +84,34 @@ fn answer<'a>(
         Variable::RemotePort => Some(Value::Integer(request.client.port().into())),
         Variable::RealipRemoteAddr => Some(address(peer(session, request)?.ip())),
         Variable::RealipRemotePort => Some(Value::Integer(peer(session, request)?.port().into())),
-        Variable::RemoteUser => {
-            query::basic_user(&head.headers).map(|user| owned(user.into_bytes()))
-        }
-        Variable::QueryString => head.uri.query().map(Value::text),
-        Variable::IsArgs => Some(Value::text(head.uri.query().map_or("", |_| "?"))),
-        Variable::Arg(name) => argument(head.uri.query()?, name),
+        Variable::RemoteUser => query::basic_user(&head.headers).map(owned),
+        Variable::QueryString => request.query(head).map(Value::text),
+        Variable::IsArgs => Some(Value::text(match request.query(head) {
+            None | Some(b"") => "",
+            Some(_) => "?",
+        })),
+        Variable::Arg(name) => argument(request.query(head)?, name),
         Variable::Protocol => Some(Value::text(protocol(head))),
         Variable::RequestLength => Some(Value::Integer(signed(request_length(session)))),
-        Variable::RequestBody => request.body.as_deref().map(Value::text),
+        Variable::RequestBody => {
+            let body = request.body.as_deref().filter(|body| !body.is_empty())?;
+            Some(Value::text(body))
+        }
         Variable::BytesSent => Some(Value::Integer(signed(bytes_sent(session)))),
         Variable::BodyBytesSent => Some(Value::Integer(signed(session.body_bytes_sent() as u64))),
-        Variable::Status => Some(Value::Integer(request.response.status.into())),
+        Variable::Status => Some(match request.response.status {
+            0 => Value::text("000"),
+            status => Value::Integer(status.into()),
+        }),
         Variable::RequestTime => Some(clock::seconds(request.started.elapsed())),
         Variable::RequestCompletion => Some(Value::text(if request.response.status > 0 {
             "OK"
         } else {
             ""
         })),
-        Variable::Msec => Some(clock::msec(request.started_at)),
-        Variable::TimeIso8601 => Some(clock::iso8601(request.started_at)),
-        Variable::TimeLocal => Some(clock::common_log(request.started_at)),
+        Variable::Msec => Some(clock::msec(SystemTime::now())),
+        Variable::TimeIso8601 => Some(clock::iso8601(SystemTime::now())),
+        Variable::TimeLocal => Some(clock::common_log(SystemTime::now())),
         Variable::Hostname => Some(Value::text(clock::hostname())),
         Variable::Pid => Some(Value::Integer(std::process::id().into())),
         Variable::RequestId => request.id.as_ref().map(Value::text),
@@ -153,7 +172,10 @@ fn signed(n: u64) -> i64 {
 
 /// An address as nginx writes it.
 fn address<'a>(ip: IpAddr) -> Value<'a> {
-    owned(ip.to_string().into_bytes())
+    // Most are IPv4, which has at most 15 bytes.
+    let mut text = Vec::with_capacity(16);
+    tries::display(&mut text, format_args!("{ip}"));
+    owned(text)
 }
 
 fn of<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<Value<'a>> {
@@ -168,12 +190,13 @@ fn protocol(head: &RequestHeader) -> &'static str {
     }
 }
 
-/// The normalised path with the query as it came.
+/// The normalised path with the query as it came; an empty query leaves no `?`.
 fn request_uri<'a>(request: &'a Request, head: &'a RequestHeader) -> Value<'a> {
-    match (&request.normal_path, head.uri.query()) {
-        (None, _) if head.uri.scheme().is_none() => Value::text(head.raw_path()),
-        (_, Some(query)) => owned(format!("{}?{query}", request.path(head)).into_bytes()),
-        (_, None) => Value::text(request.path(head)),
+    let path = request.path(head);
+    match request.query(head).filter(|query| !query.is_empty()) {
+        None => Value::text(path),
+        Some(_) if request.normal_path.is_none() => Value::Bytes(request.target(head)),
+        Some(query) => owned([path.as_bytes(), query].join(&b'?')),
     }
 }
 

@@ -1,40 +1,47 @@
 //! Arguments of the query, cookies, and what stands in other single headers.
 
 use super::{Value, Variable, owned};
-use base64::{Engine, prelude::BASE64_STANDARD};
+use base64::{
+    Engine, alphabet,
+    engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
+};
 use http::{HeaderMap, header};
 use percent_encoding::percent_decode;
 use pingora_proxy::Session;
 use std::borrow::Cow;
 
 /// The first value of an argument of a query string, decoded; an argument without `=` is `true`.
-pub fn argument<'a>(query: &'a str, name: &str) -> Option<Value<'a>> {
-    let mut bare = false;
-    for part in query.split('&') {
-        match part.split_once('=') {
-            Some((n, value)) if is(n, name) => return Some(Value::Bytes(decode(value))),
-            None if !part.is_empty() && is(part, name) => bare = true,
-            _ => {}
-        }
-        if bare {
-            return Some(Value::Boolean(true));
-        }
-    }
-    None
+pub fn argument<'a>(query: &'a (impl AsRef<[u8]> + ?Sized), name: &str) -> Option<Value<'a>> {
+    query.as_ref().split(|b| *b == b'&').find_map(|part| {
+        let (written, value) = pair(part);
+        is(written, name).then(|| value.map_or(Value::Boolean(true), |v| Value::Bytes(decode(v))))
+    })
 }
 
-fn is(written: &str, name: &str) -> bool {
-    written == name || (written.contains(['%', '+']) && *decode(written) == *name.as_bytes())
+/// Name and value of one argument, as written; without `=` it has no value.
+pub(super) fn pair(part: &[u8]) -> (&[u8], Option<&[u8]>) {
+    let at = memchr::memchr(b'=', part).unwrap_or(part.len());
+    let (name, value) = part.split_at_checked(at).unwrap_or((part, b""));
+    (name, value.strip_prefix(b"="))
+}
+
+fn is(written: &[u8], name: &str) -> bool {
+    !written.is_empty()
+        && (written == name.as_bytes()
+            || (memchr::memchr2(b'%', b'+', written).is_some()
+                && *decode(written) == *name.as_bytes()))
 }
 
 /// Decodes `%xx` and `+` as in `application/x-www-form-urlencoded`; borrowed when there is nothing to decode.
-pub(super) fn decode(text: &str) -> Cow<'_, [u8]> {
-    if text.contains('+') {
-        let spaced = text.replace('+', " ");
-        Cow::Owned(percent_decode(spaced.as_bytes()).collect())
-    } else {
-        percent_decode(text.as_bytes()).into()
+pub(super) fn decode(text: &[u8]) -> Cow<'_, [u8]> {
+    if memchr::memchr2(b'%', b'+', text).is_none() {
+        return Cow::Borrowed(text);
     }
+    let spaced: Vec<u8> = text
+        .iter()
+        .map(|&b| if b == b'+' { b' ' } else { b })
+        .collect();
+    Cow::Owned(percent_decode(&spaced).collect())
 }
 
 /// The value of a cookie.
@@ -53,15 +60,20 @@ pub fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<Value<'a>> {
     None
 }
 
-/// The user name of basic authentication, whether or not anything checked it.
-pub(super) fn basic_user(headers: &HeaderMap) -> Option<String> {
+/// The user name of basic authentication, whether or not anything checked it; as nginx, padding may be missing.
+pub(super) fn basic_user(headers: &HeaderMap) -> Option<Vec<u8>> {
+    const LENIENT: GeneralPurpose = GeneralPurpose::new(
+        &alphabet::STANDARD,
+        GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+    );
     let value = headers.get(header::AUTHORIZATION)?.as_bytes();
     let (scheme, token) = value.split_at_checked(6)?;
     if !scheme.eq_ignore_ascii_case(b"basic ") {
         return None;
     }
-    let decoded = String::from_utf8(BASE64_STANDARD.decode(token.trim_ascii()).ok()?).ok()?;
-    decoded.split_once(':').map(|(user, _)| user.to_owned())
+    let mut decoded = LENIENT.decode(token.trim_ascii()).ok()?;
+    decoded.truncate(memchr::memchr(b':', &decoded)?);
+    Some(decoded)
 }
 
 /// What the TLS handshake settled.
@@ -88,7 +100,28 @@ mod tests {
         assert_eq!(argument("flag&a=1", "flag"), Some(Value::Boolean(true)));
         assert_eq!(argument("a%5B%5D=1", "a[]"), Some(Value::text("1")));
         assert_eq!(argument("a=", "a"), Some(Value::text("")));
+        assert_eq!(argument("&=1&a", ""), None);
+        assert_eq!(argument("a&a=1", "a"), Some(Value::Boolean(true)));
+        assert_eq!(
+            argument(&b"a=\xff%fe%zz%"[..], "a"),
+            Some(Value::text(b"\xff\xfe%zz%"))
+        );
         assert_eq!(argument("", "a"), None);
+    }
+
+    #[test]
+    fn the_user_ends_at_the_first_colon() {
+        let user = |value: &'static str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::AUTHORIZATION, HeaderValue::from_static(value));
+            basic_user(&headers)
+        };
+        assert_eq!(user("Basic YTpiOmM="), Some(b"a".to_vec()));
+        assert_eq!(user("bAsIc   YTpiOmM"), Some(b"a".to_vec()));
+        assert_eq!(user("Basic /zo="), Some(b"\xff".to_vec()));
+        for none in ["Basic YWI=", "Basic !!", "Bearer YTpi", "Basic", ""] {
+            assert_eq!(user(none), None, "{none}");
+        }
     }
 
     #[test]

@@ -1,10 +1,9 @@
 //! The nodes that were tried. Of several, the values are joined by `, `, as nginx writes them.
 
-use super::{Value, Variable, owned};
+use super::{Value, Variable, clock, owned};
 use crate::request::{Request, Try};
-use http::header;
 use pingora_http::RequestHeader;
-use std::time::Duration;
+use std::{fmt, io::Write, time::Duration};
 
 pub(super) fn answer<'a>(
     request: &'a Request,
@@ -14,51 +13,66 @@ pub(super) fn answer<'a>(
     match variable {
         Variable::BalancerIp => {
             let last = request.last_try()?;
-            Some(owned(
-                last.address
-                    .map_or_else(|| last.host.to_string(), |a| a.ip().to_string())
-                    .into_bytes(),
-            ))
+            Some(match last.address {
+                Some(address) => super::address(address.ip()),
+                None => Value::text(&*last.host),
+            })
         }
         Variable::BalancerPort => Some(Value::Integer(request.last_try()?.port.into())),
         Variable::UpstreamUnresolvedHost => Some(Value::text(&*request.last_try()?.host)),
-        Variable::UpstreamAddr => joined(request, |t| {
-            t.address
-                .map_or_else(|| format!("{}:{}", t.host, t.port), |a| a.to_string())
+        Variable::UpstreamAddr => joined(request, |t, out| match t.address {
+            Some(address) => display(out, format_args!("{address}")),
+            None => display(out, format_args!("{}:{}", t.host, t.port)),
         }),
-        Variable::UpstreamStatus => joined(request, |t| {
-            t.status.map_or_else(|| "-".to_owned(), |s| s.to_string())
+        Variable::UpstreamStatus => joined(request, |t, out| match t.status {
+            Some(status) => out.extend_from_slice(itoa::Buffer::new().format(status).as_bytes()),
+            None => out.push(b'-'),
         }),
-        Variable::UpstreamResponseTime | Variable::UpstreamHeaderTime => {
-            joined(request, |t| time(t.answered))
+        // Of a node that is still sending, what is known is when it began.
+        Variable::UpstreamResponseTime => {
+            joined(request, |t, out| time(t.ended.or(t.answered), out))
         }
-        Variable::UpstreamConnectTime => joined(request, |t| time(t.connected)),
+        Variable::UpstreamHeaderTime => joined(request, |t, out| time(t.answered, out)),
+        Variable::UpstreamConnectTime => joined(request, |t, out| time(t.connected, out)),
         Variable::UpstreamHost => request
-            .rewritten
-            .host
+            .upstream_host
             .as_ref()
-            .or_else(|| head.headers.get(header::HOST))
-            .map(|host| Value::text(host.as_bytes())),
-        Variable::UpstreamScheme => request.last_try().map(|t| Value::text(t.scheme)),
-        Variable::UpstreamUri => Some(match &request.rewritten.target {
-            Some(target) => Value::text(&**target),
-            None => Value::text(""),
-        }),
+            .or(request.rewritten.host.as_ref())
+            .map(|host| Value::text(host.as_bytes()))
+            .or_else(|| super::authority(head)),
+        Variable::UpstreamScheme => {
+            Some(Value::text(request.last_try().map_or("http", |t| t.scheme)))
+        }
+        Variable::UpstreamUri => Some(Value::text(
+            request.rewritten.target.as_deref().unwrap_or_default(),
+        )),
         _ => None,
     }
 }
 
-fn joined<'a>(request: &Request, of: impl Fn(&Try) -> String) -> Option<Value<'a>> {
+fn joined<'a>(request: &Request, write: impl Fn(&Try, &mut Vec<u8>)) -> Option<Value<'a>> {
     if request.tries.is_empty() {
         return None;
     }
-    let all: Vec<String> = request.tries.iter().map(of).collect();
-    Some(owned(all.join(", ").into_bytes()))
+    // An address and its port have at most 21 bytes in IPv4.
+    let mut out = Vec::with_capacity(24 * request.tries.len());
+    for attempt in &request.tries {
+        if !out.is_empty() {
+            out.extend_from_slice(b", ");
+        }
+        write(attempt, &mut out);
+    }
+    Some(owned(out))
 }
 
-fn time(duration: Option<Duration>) -> String {
-    duration.map_or_else(
-        || "-".to_owned(),
-        |d| format!("{}.{:03}", d.as_secs(), d.subsec_millis()),
-    )
+fn time(duration: Option<Duration>, out: &mut Vec<u8>) {
+    match duration {
+        Some(duration) => clock::write_seconds(duration, out),
+        None => out.push(b'-'),
+    }
+}
+
+/// Appends what displays itself; a vector takes everything.
+pub(super) fn display(out: &mut Vec<u8>, text: fmt::Arguments<'_>) {
+    drop(out.write_fmt(text));
 }

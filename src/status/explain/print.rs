@@ -1,6 +1,6 @@
 //! `crossway explain`: an explanation for readers, and how to ask a gateway that runs.
 
-use crate::status::explain::{
+use super::{
     Answer, CandidateReport, Explanation, Fate, LeftOut, PluginReport, Question, UpstreamReport,
 };
 use http::Uri;
@@ -255,10 +255,7 @@ async fn exchange(at: &str, question: &Question) -> io::Result<Vec<u8>> {
     );
     connection.write_all(head.as_bytes()).await?;
     let mut answer = Vec::new();
-    connection
-        .take(MAX_ANSWER)
-        .read_to_end(&mut answer)
-        .await?;
+    connection.take(MAX_ANSWER).read_to_end(&mut answer).await?;
     Ok(answer)
 }
 
