@@ -2,6 +2,8 @@
 
 mod meta;
 mod run;
+#[cfg(test)]
+mod tests;
 
 pub use meta::{Meta, MetaError};
 pub use run::{Failed, Outcome};
@@ -116,7 +118,11 @@ impl Chain {
     /// This chain with the plugins of a consumer and its group in place of, or beside, its own.
     pub fn with(&self, joining: Vec<Entry>) -> Self {
         let mut placed: Vec<Placed> = self.entries.to_vec();
-        let mut next = placed.iter().map(|p| p.slot.index + 1).max().unwrap_or(0);
+        let mut next = placed
+            .iter()
+            .map(|p| p.slot.index.saturating_add(1))
+            .max()
+            .unwrap_or(0);
         for entry in joining {
             placed.push(Placed {
                 joined: !self.contains(entry.name),

@@ -6,10 +6,14 @@ use crossway_sdk::{
     exchange::Exchange,
     flow::{Error, Flow, Reply, ReplyBody, Step},
     plugin::Phases,
+    request::{Failure, FailureKind},
 };
 use futures::FutureExt;
 use pingora_http::{RequestHeader, ResponseHeader};
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::{
+    any::Any,
+    panic::{AssertUnwindSafe, catch_unwind},
+};
 
 /// Whether the request goes on.
 pub enum Outcome {
@@ -68,18 +72,18 @@ impl Chain {
                 Phases::REWRITE => plugin.rewrite(turn),
                 _ => plugin.access(turn),
             }) {
-                Ok(Step::Done(flow)) => flow,
-                Ok(Step::Wait(future)) => AssertUnwindSafe(future)
-                    .catch_unwind()
-                    .await
-                    .unwrap_or_else(|_| Err(panicked())),
-                Err(_) => Err(panicked()),
+                Ok(Step::Done(flow)) => flow.map_err(Cause::from),
+                Ok(Step::Wait(future)) => match AssertUnwindSafe(future).catch_unwind().await {
+                    Ok(flow) => flow.map_err(Cause::from),
+                    Err(payload) => Err(Cause::panic(&*payload)),
+                },
+                Err(cause) => Err(cause),
             };
             match flow {
                 Ok(Flow::Next) => {}
                 Ok(Flow::Respond(reply)) => return Outcome::Respond(placed.dress(reply)),
-                Err(error) => {
-                    placed.report(phase, ex, &error);
+                Err(cause) => {
+                    placed.report(phase, ex, &cause);
                     return Outcome::Respond(Reply::status(500));
                 }
             }
@@ -161,8 +165,8 @@ impl Chain {
                 continue;
             }
             ex.enter(placed.slot);
-            if caught(|| placed.entry.instance.log(ex)).is_err() {
-                placed.report(Phases::LOG, ex, &panicked());
+            if let Err(cause) = caught(|| placed.entry.instance.log(ex)) {
+                placed.report(Phases::LOG, ex, &cause);
             }
         }
     }
@@ -180,8 +184,8 @@ impl Chain {
             }
             ex.enter(placed.slot);
             let done = caught(|| call(&placed.entry, ex));
-            if let Err(error) = done.unwrap_or_else(|_| Err(panicked())) {
-                placed.report(phase, ex, &error);
+            if let Err(cause) = done.and_then(|done| done.map_err(Cause::from)) {
+                placed.report(phase, ex, &cause);
                 return Err(Failed {
                     plugin: placed.entry.name,
                 });
@@ -199,13 +203,33 @@ pub struct Failed {
     pub plugin: &'static str,
 }
 
-/// Runs a piece of a plugin. The request that it was for ends, so nothing looks at what a panic left half done.
-fn caught<R>(piece: impl FnOnce() -> R) -> std::thread::Result<R> {
-    catch_unwind(AssertUnwindSafe(piece))
+/// Why a plugin did not do its part, for the log.
+#[derive(Debug, thiserror::Error)]
+enum Cause {
+    #[error(transparent)]
+    Error(#[from] Error),
+    #[error("it panicked: {0}")]
+    Panic(String),
 }
 
-fn panicked() -> Error {
-    Error::new("it panicked")
+impl Cause {
+    fn panic(payload: &(dyn Any + Send)) -> Self {
+        let formatted = payload.downcast_ref::<String>().map(String::as_str);
+        let message = formatted.or_else(|| payload.downcast_ref::<&str>().copied());
+        Self::Panic(message.unwrap_or("without a message").to_owned())
+    }
+
+    fn kind(&self) -> FailureKind {
+        match self {
+            Cause::Error(_) => FailureKind::Error,
+            Cause::Panic(_) => FailureKind::Panic,
+        }
+    }
+}
+
+/// Runs a piece of a plugin. The request that it was for ends, so nothing looks at what a panic left half done.
+fn caught<R>(piece: impl FnOnce() -> R) -> Result<R, Cause> {
+    catch_unwind(AssertUnwindSafe(piece)).map_err(|payload| Cause::panic(&*payload))
 }
 
 impl Placed {
@@ -240,7 +264,12 @@ impl Placed {
         reply
     }
 
-    fn report(&self, phase: Phases, ex: &Exchange<'_>, error: &Error) {
+    /// Puts a failure into the log and down in the request, whose end counts it.
+    fn report(&self, phase: Phases, ex: &mut Exchange<'_>, error: &Cause) {
+        ex.request.failures.push(Failure {
+            plugin: self.entry.name,
+            kind: error.kind(),
+        });
         let route = ex.request.route.as_ref().map_or("", |r| &*r.id);
         let (plugin, origin) = (self.entry.name, &*self.entry.origin);
         tracing::error!(plugin, origin, route, ?phase, %error, "a plugin failed");

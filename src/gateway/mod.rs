@@ -1,6 +1,7 @@
 //! The gateway as a whole: what it is made of, and its commands. A custom binary adds plugins and balancers here.
 
 mod check;
+mod connections;
 mod drain;
 mod explain;
 mod open;

@@ -1,15 +1,20 @@
-//! Where the data plane reports to: counters and the access log.
+//! Where the data plane reports to: counters of requests and of plugins that failed, and the access log.
 
 use crate::{
-    observe::{AccessLog, metrics::Traffic},
+    observe::{AccessLog, Metrics, metrics::Traffic},
     proxy,
 };
-use crossway_sdk::{request::Request, variables::View};
+use crossway_sdk::{
+    request::{FailureKind, Request},
+    variables::View,
+};
 use pingora_proxy::Session;
 use std::sync::Arc;
 
 pub(super) struct Reports {
+    /// The one of `metrics`, a step nearer.
     pub(super) traffic: Arc<Traffic>,
+    pub(super) metrics: Arc<Metrics>,
     pub(super) access_log: Option<Arc<AccessLog>>,
 }
 
@@ -20,6 +25,12 @@ impl proxy::Reports for Reports {
 
     fn ended(&self, session: &Session, request: &Request) {
         self.traffic.request_ended();
+        for failure in &request.failures {
+            match failure.kind {
+                FailureKind::Error => self.metrics.plugins.failed(failure.plugin),
+                FailureKind::Panic => self.metrics.plugins.panicked(failure.plugin),
+            }
+        }
         if let Some(log) = &self.access_log {
             log.write(&View { session, request });
         }

@@ -2,6 +2,7 @@
 
 use super::{
     Failure, Parts,
+    connections::Counted,
     drain::{self, Stop},
     open, options,
     reports::Reports,
@@ -21,6 +22,7 @@ use crate::{
 use pingora_core::{
     listeners::{L4BufferSettings, ListenerConfig},
     server::{RunArgs, Server},
+    services::listening::Service,
 };
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
@@ -244,11 +246,12 @@ fn serve_traffic(
     let traffic = metrics.traffic().clone();
     let reports = Arc::new(Reports {
         traffic: traffic.clone(),
+        metrics: metrics.clone(),
         access_log: access_log.clone(),
     });
     let proxy = Proxy::new(authority.current(), options::of_proxy(settings), reports);
-    let mut service =
-        pingora_proxy::http_proxy_service_with_name(&server.configuration, proxy, "crossway");
+    let proxy = pingora_proxy::http_proxy(&server.configuration, proxy);
+    let mut service = Service::new("crossway".to_owned(), Counted::new(proxy, traffic.clone()));
     let buffer = L4BufferSettings::default().read(settings.listen.read_buffer);
     for address in settings.listen.http.iter() {
         // Pingora binds later and would panic; what is wrong with the address is better said here.

@@ -50,6 +50,7 @@ pub mod exchange;
 pub mod expr;
 pub mod flow;
 pub mod plugin;
+mod random_id;
 pub mod request;
 pub mod route;
 pub mod schema;

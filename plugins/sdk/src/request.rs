@@ -2,6 +2,7 @@
 
 use crate::{
     consumer::{AuthSlot, Consumer, CredentialTable, Identity},
+    random_id::RandomId,
     route::{Matched, RouteInfo},
     upstream::UpstreamHandle,
     variables::Parsed,
@@ -67,8 +68,10 @@ pub struct Request {
     pub upstream_host: Option<HeaderValue>,
     /// Set on the response, whoever makes it.
     pub response_headers: SmallVec<[(HeaderName, HeaderValue); 4]>,
-    /// The id of the request, once a plugin gave it one or the client brought one that is kept.
+    /// The id of the request, once a plugin gave it one or the client brought one that is kept; read it with
+    /// [`Request::id`].
     pub id: Option<HeaderValue>,
+    own_id: OnceLock<RandomId>,
     /// The body, when it was read whole; empty from the start when the request has none.
     pub body: Option<Bytes>,
     json: OnceLock<Option<serde_json::Value>>,
@@ -81,8 +84,28 @@ pub struct Request {
     pub rate_limiting_info: Option<Box<str>>,
     /// For the chain: what `_meta.filter` said, by slot.
     pub admitted: SmallVec<[(Slot, bool); 2]>,
+    /// From the chain: which plugins did not do their part, in order; counted when the request is over.
+    pub failures: Vec<Failure>,
     /// State of plugins.
     pub slots: Slots,
+}
+
+/// A plugin that did not do its part of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Failure {
+    /// Its name.
+    pub plugin: &'static str,
+    /// What it did instead.
+    pub kind: FailureKind,
+}
+
+/// How a plugin failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FailureKind {
+    /// It returned an error.
+    Error,
+    /// It panicked.
+    Panic,
 }
 
 /// What the upstream gets in place of what the client sent. `None`: as the client sent it.
@@ -169,6 +192,7 @@ impl Request {
             upstream_host: None,
             response_headers: SmallVec::new(),
             id: None,
+            own_id: OnceLock::new(),
             body: None,
             json: OnceLock::new(),
             parsed: Parsed::default(),
@@ -176,7 +200,16 @@ impl Request {
             response: Response::default(),
             rate_limiting_info: None,
             admitted: SmallVec::new(),
+            failures: Vec::new(),
             slots: Slots::default(),
+        }
+    }
+
+    /// The id of the request: a plugin's, else 32 hexadecimal digits of the gateway's own, made when somebody first asks.
+    pub fn id(&self) -> &[u8] {
+        match &self.id {
+            Some(id) => id.as_bytes(),
+            None => self.own_id.get_or_init(RandomId::new).as_bytes(),
         }
     }
 

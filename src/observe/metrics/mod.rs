@@ -137,7 +137,8 @@ impl Metrics {
         })?;
         let connections = Family {
             name: "nginx_http_current_connections",
-            help: "Client connections: accepted and handled since the start, others now",
+            help: "Client connections for traffic: accepted and handled since the start; open now: active, of which \
+                   writing await or get an answer and waiting are idle or still send the head of a request",
             kind: Kind::Gauge,
             labels: &["state"],
         };

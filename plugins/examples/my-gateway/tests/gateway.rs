@@ -1,4 +1,4 @@
-//! Starts the binary with a declarative file and sees its plugin and its balancer at work.
+//! Starts the binary with a declarative file and sees its plugin and its balancer at work; and one whose plugin panics.
 
 #![allow(
     clippy::unwrap_used,
@@ -52,36 +52,91 @@ async fn the_balancer_keeps_to_the_first_node_until_it_is_gone() {
     assert!(answer.ends_with("node second, tenant acme"), "{answer}");
 }
 
+#[tokio::test]
+async fn a_plugin_that_panics_ends_its_request_alone() {
+    let node = Node::start("a").await;
+    let binary = env!("CARGO_BIN_EXE_panicking-gateway");
+    let gateway = Gateway::start_as(
+        binary,
+        &document("panic-on-demand: {}", "roundrobin", &[&node]),
+    )
+    .await;
+    let ask = async |phase: &str| {
+        let fields = format!("X-Panic-In: {phase}\r\n");
+        request_with(gateway.http, "/", "a.test", &fields)
+            .await
+            .unwrap()
+    };
+    for phase in ["rewrite", "access", "before_proxy", "header_filter"] {
+        // Beside it and after it, others are served.
+        let (bad, beside) = tokio::join!(ask(phase), ask("none"));
+        assert!(bad.starts_with("HTTP/1.1 500"), "{phase}: {bad}");
+        assert!(
+            !bad.contains("asked to panic"),
+            "the client is not told why: {bad}"
+        );
+        assert!(beside.ends_with("node a, tenant unknown"), "{beside}");
+        let after = ask("none").await;
+        assert!(after.starts_with("HTTP/1.1 200"), "{after}");
+    }
+    let answered = ask("log").await;
+    assert!(
+        answered.starts_with("HTTP/1.1 200"),
+        "the answer is out by then: {answered}"
+    );
+
+    // Once for each of the five, and once more where the answer 500 passed the header filter again.
+    let counted = "apisix_plugin_panics_total{plugin=\"panic-on-demand\"} 6";
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let page = request(gateway.metrics, "/apisix/prometheus/metrics", "localhost")
+            .await
+            .unwrap();
+        if page.lines().any(|line| line == counted) {
+            break;
+        }
+        assert!(Instant::now() < deadline, "{counted} is not in:\n{page}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
 /// A gateway with one route, ended when it is dropped.
 struct Gateway {
     http: SocketAddr,
+    metrics: SocketAddr,
     _process: Child,
     _folder: TempDir,
 }
 
 impl Gateway {
-    /// A port that is free now may be taken a moment later: then all ports are chosen anew.
     async fn start(nodes: &[&Node]) -> Self {
+        let plugin = "tenant-header: {domain: shop.example}";
+        let document = document(plugin, "first_available", nodes);
+        Self::start_as(env!("CARGO_BIN_EXE_my-gateway"), &document).await
+    }
+
+    /// A port that is free now may be taken a moment later: then all ports are chosen anew.
+    async fn start_as(binary: &str, document: &str) -> Self {
         for _ in 0..5 {
-            if let Some(gateway) = Self::try_start(nodes).await {
+            if let Some(gateway) = Self::try_start(binary, document).await {
                 return gateway;
             }
         }
         panic!("the gateway did not become ready; its output is above");
     }
 
-    async fn try_start(nodes: &[&Node]) -> Option<Self> {
+    async fn try_start(binary: &str, document: &str) -> Option<Self> {
         let folder = tempfile::tempdir().unwrap();
         let resources = folder.path().join("resources.yaml");
-        std::fs::write(&resources, document(nodes)).unwrap();
-        let (http, control) = (free_port().await, free_port().await);
-        let mut process = Command::new(env!("CARGO_BIN_EXE_my-gateway"))
+        std::fs::write(&resources, document).unwrap();
+        let (http, control, metrics) = (free_port().await, free_port().await, free_port().await);
+        let mut process = Command::new(binary)
             .arg("run")
             .env("CROSSWAY_STORE_FILE", &resources)
             .env("CROSSWAY_DATA_DIR", folder.path().join("data"))
             .env("CROSSWAY_LISTEN_HTTP", http.to_string())
             .env("CROSSWAY_CONTROL_LISTEN", control.to_string())
-            .env("CROSSWAY_METRICS_LISTEN", free_port().await.to_string())
+            .env("CROSSWAY_METRICS_LISTEN", metrics.to_string())
             .env("CROSSWAY_ADMIN_ENABLED", "false")
             .stdin(Stdio::null())
             .kill_on_drop(true)
@@ -93,6 +148,7 @@ impl Gateway {
             if ready.is_ok_and(|answer| answer.starts_with("HTTP/1.1 200")) {
                 return Some(Self {
                     http,
+                    metrics,
                     _process: process,
                     _folder: folder,
                 });
@@ -103,7 +159,7 @@ impl Gateway {
     }
 }
 
-fn document(nodes: &[&Node]) -> String {
+fn document(plugin: &str, balancer: &str, nodes: &[&Node]) -> String {
     let node = |node: &&Node| format!("{{host: 127.0.0.1, port: {}, weight: 1}}", node.port);
     let nodes = nodes.iter().map(node).collect::<Vec<_>>().join(", ");
     format!(
@@ -111,9 +167,9 @@ fn document(nodes: &[&Node]) -> String {
   - id: tenants
     uri: /*
     plugins:
-      tenant-header: {{domain: shop.example}}
+      {plugin}
     upstream:
-      type: first_available
+      type: {balancer}
       nodes: [{nodes}]
 #END
 "
@@ -173,9 +229,20 @@ async fn get(to: SocketAddr, host: &str) -> std::io::Result<String> {
 
 /// The whole answer, as it came.
 async fn request(to: SocketAddr, path: &str, host: &str) -> std::io::Result<String> {
+    request_with(to, path, host, "").await
+}
+
+/// With more header fields, each with its end of line.
+async fn request_with(
+    to: SocketAddr,
+    path: &str,
+    host: &str,
+    fields: &str,
+) -> std::io::Result<String> {
     let exchange = async {
         let mut stream = TcpStream::connect(to).await?;
-        let request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+        let request =
+            format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n{fields}Connection: close\r\n\r\n");
         stream.write_all(request.as_bytes()).await?;
         let mut answer = String::new();
         stream.read_to_string(&mut answer).await?;

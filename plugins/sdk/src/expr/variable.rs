@@ -147,7 +147,7 @@ variables! {
     ConnectionTime = "connection_time",
     /// `p` for a pipelined request, else `.`.
     Pipe = "pipe",
-    /// The id of the request.
+    /// The id of the request: a plugin's, else 32 hexadecimal digits of its own.
     RequestId = "request_id" | "apisix_request_id",
     /// The `Content-Type` of the request.
     ContentType = "content_type",

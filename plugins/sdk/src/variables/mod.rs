@@ -114,7 +114,7 @@ fn answer<'a>(
         Variable::TimeLocal => Some(clock::common_log(SystemTime::now())),
         Variable::Hostname => Some(Value::text(clock::hostname())),
         Variable::Pid => Some(Value::Integer(std::process::id().into())),
-        Variable::RequestId => request.id.as_ref().map(Value::text),
+        Variable::RequestId => Some(Value::text(request.id())),
         Variable::ContentType => of(&head.headers, &header::CONTENT_TYPE),
         Variable::ContentLength => of(&head.headers, &header::CONTENT_LENGTH),
         Variable::Header(name) => of(&head.headers, name),

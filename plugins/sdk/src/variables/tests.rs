@@ -267,10 +267,20 @@ async fn the_route_and_the_consumer() {
         "consumer_name",
         "consumer_group_id",
         "rate_limiting_info",
-        "request_id",
     ] {
         assert_eq!(text(&scene, name), None, "{name}");
     }
+    let own = text(&scene, "request_id").unwrap();
+    assert!(
+        own.len() == 32 && own.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')),
+        "{own}"
+    );
+    assert_eq!(
+        text(&scene, "apisix_request_id"),
+        Some(own.clone()),
+        "whoever asks gets the same"
+    );
+    assert_ne!(text(&get("/", "").await, "request_id"), Some(own));
     scene.request.route = Some(Arc::new(RouteInfo {
         id: "r1".into(),
         name: Some("route".into()),
