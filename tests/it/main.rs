@@ -27,6 +27,7 @@ mod durability;
 mod file_store;
 mod harness;
 mod health;
+mod message_forms;
 mod plugins;
 mod plugins_auth;
 mod plugins_limits;
