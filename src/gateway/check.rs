@@ -65,7 +65,10 @@ fn from_file(path: &Path) -> Result<Vec<(Change, String)>, Failure> {
     let items = file::parse(&text, file::Format::of(path), &|name| {
         std::env::var(name).ok()
     })
-    .map_err(|e| Failure(format!("{place}: {e}")))?;
+    .map_err(|e| match e.at() {
+        Some(at) => Failure(format!("{place}:{}:{}: {e}", at.line, at.column)),
+        None => Failure(format!("{place}: {e}")),
+    })?;
     let mut changes = Vec::with_capacity(items.len());
     for item in items {
         let at = format!("{place}:{}", item.at.map_or(0, |at| at.line));
