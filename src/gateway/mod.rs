@@ -6,6 +6,7 @@ mod explain;
 mod open;
 mod options;
 mod reports;
+mod rotate;
 mod run;
 
 use crate::{
