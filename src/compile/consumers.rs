@@ -47,7 +47,7 @@ fn serial() -> u64 {
 
 impl State {
     pub(super) fn compile_consumer_group(&mut self, key: &ResourceKey) -> Result<(), Refusal> {
-        let id: Arc<str> = key.id.as_str().into();
+        let id: Arc<str> = key.id.to_shared();
         match self.decode::<model::ConsumerGroup>(key)? {
             Some((group, _)) => {
                 let entries = self.entries(key, &group.plugins, Level::ConsumerGroup)?;
@@ -67,7 +67,7 @@ impl State {
             // Its consumer is compiled, too, and brings the credential along; here only the credential itself is judged.
             return self.credentials_of(key).map(drop);
         }
-        let username: Arc<str> = key.id.as_str().into();
+        let username: Arc<str> = key.id.to_shared();
         let Some((consumer, _)) = self.decode::<model::Consumer>(key)? else {
             self.consumer_parts.remove(&username);
             self.instances.forget(key);

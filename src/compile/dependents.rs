@@ -3,63 +3,39 @@
 use crate::model::{self, Kind, ResourceKey};
 use imbl::{OrdMap, OrdSet};
 use serde_json::Value;
-use std::{collections::BTreeSet, sync::Arc};
+use std::collections::BTreeSet;
 
-/// References between documents, both ways.
+/// Who refers to a document. What a document refers to, it says itself.
 #[derive(Clone, Default)]
 pub(super) struct Dependents {
     by: OrdMap<ResourceKey, OrdSet<ResourceKey>>,
-    of: OrdMap<ResourceKey, Arc<[ResourceKey]>>,
 }
 
 impl Dependents {
     /// Puts down what a document refers to.
     pub(super) fn learn(&mut self, key: &ResourceKey, document: &Value) {
-        let mut needs: Vec<ResourceKey> = model::references(key.kind, document)
-            .into_iter()
-            .map(|r| ResourceKey {
-                kind: r.kind,
-                id: r.id,
-            })
-            .collect();
-        // A plugin's metadata belongs to every use of the plugin.
-        if let Some(Value::Object(plugins)) = document.get("plugins") {
-            needs.extend(
-                plugins
-                    .keys()
-                    .filter_map(|name| ResourceKey::new(Kind::PluginMetadata, name).ok()),
-            );
+        for needed in needs(key, document) {
+            self.by.entry(needed).or_default().insert(key.clone());
         }
-        needs.extend(key.owner());
-        if needs.is_empty() {
-            return;
-        }
-        for needed in &needs {
-            self.by
-                .entry(needed.clone())
-                .or_default()
-                .insert(key.clone());
-        }
-        self.of.insert(key.clone(), needs.into());
     }
 
     /// Forgets what a document referred to.
-    pub(super) fn forget(&mut self, key: &ResourceKey) {
-        for needed in self.of.remove(key).iter().flat_map(|n| n.iter()) {
-            if let Some(by) = self.by.get_mut(needed) {
+    pub(super) fn forget(&mut self, key: &ResourceKey, document: &Value) {
+        for needed in needs(key, document) {
+            if let Some(by) = self.by.get_mut(&needed) {
                 by.remove(key);
                 if by.is_empty() {
-                    self.by.remove(needed);
+                    self.by.remove(&needed);
                 }
             }
         }
     }
 
     /// Documents that refer to something which `exists` does not know. Metadata of a plugin may be missing.
-    pub(super) fn dangling(&self, exists: impl Fn(&ResourceKey) -> bool) -> Vec<ResourceKey> {
+    pub(super) fn dangling(&self, exists: impl Fn(&ResourceKey) -> bool) -> BTreeSet<ResourceKey> {
         let gone = |needed: &ResourceKey| needed.kind != Kind::PluginMetadata && !exists(needed);
-        let dangle = self.of.iter().filter(|(_, needs)| needs.iter().any(gone));
-        dangle.map(|(key, _)| key.clone()).collect()
+        let missing = self.by.iter().filter(|(needed, _)| gone(needed));
+        missing.flat_map(|(_, by)| by.iter().cloned()).collect()
     }
 
     /// The documents that name this one.
@@ -77,4 +53,25 @@ impl Dependents {
             }
         }
     }
+}
+
+/// What a document refers to, its consumer if it is a credential, and the metadata of its plugins, which belongs to every use
+/// of a plugin.
+fn needs(key: &ResourceKey, document: &Value) -> Vec<ResourceKey> {
+    let references = model::references(key.kind, document).into_iter();
+    let mut needs: Vec<ResourceKey> = references
+        .map(|r| ResourceKey {
+            kind: r.kind,
+            id: r.id,
+        })
+        .collect();
+    if let Some(Value::Object(plugins)) = document.get("plugins") {
+        needs.extend(
+            plugins
+                .keys()
+                .filter_map(|name| ResourceKey::new(Kind::PluginMetadata, name).ok()),
+        );
+    }
+    needs.extend(key.owner());
+    needs
 }

@@ -122,7 +122,13 @@ impl State {
         let mut refusals = Vec::new();
         let mut dirty = BTreeSet::new();
         for (key, content) in changes {
-            self.dependents.forget(&key);
+            if let Some(before) = self
+                .documents
+                .get(&key)
+                .and_then(|d| serde_json::from_slice(d).ok())
+            {
+                self.dependents.forget(&key, &before);
+            }
             match content {
                 Some(content) => {
                     match serde_json::from_slice::<Value>(&content) {
@@ -145,11 +151,21 @@ impl State {
     /// Whether this document would be taken, given all others: what the Admin API asks before it stores one.
     ///
     /// # Errors
-    /// The first refusal, of this document or of one that depends on it.
+    /// The first refusal, of this document or of one that depends on it. What is refused already, whatever becomes of this
+    /// document, does not count.
     pub fn trial(&self, key: &ResourceKey, content: Bytes) -> Result<(), Refusal> {
-        let mut trial = self.clone();
-        let refusals = trial.apply(self.revision, vec![(key.clone(), Some(content))]);
-        refusals.into_iter().next().map_or(Ok(()), Err)
+        let refusals = self
+            .clone()
+            .apply(self.revision, vec![(key.clone(), Some(content))]);
+        if refusals.is_empty() {
+            return Ok(());
+        }
+        let as_it_is = vec![(key.clone(), self.documents.get(key).cloned())];
+        let before = self.clone().apply(self.revision, as_it_is);
+        let mut new = refusals
+            .into_iter()
+            .filter(|r| r.key == *key || !before.contains(r));
+        new.next().map_or(Ok(()), Err)
     }
 
     /// References to documents that do not exist. A store that takes single writes keeps them from arising, and a forced
@@ -197,7 +213,13 @@ impl State {
                         globals = true;
                         self.compile_global_rule(key)
                     }
-                    Kind::Route => self.compile_route(key, &mut routes),
+                    Kind::Route => {
+                        if routes.is_large() {
+                            let batch = std::mem::take(&mut routes);
+                            self.matcher = Arc::new(batch.apply(&self.matcher));
+                        }
+                        self.compile_route(key, &mut routes)
+                    }
                     // Nothing is made of these, which is no reason to take them unread.
                     Kind::Secret | Kind::Ssl | Kind::Proto | Kind::StreamRoute => self.judge(key),
                 };
@@ -242,7 +264,7 @@ impl State {
     }
 
     fn compile_metadata(&mut self, key: &ResourceKey) -> Result<(), Refusal> {
-        let name: Arc<str> = key.id.as_str().into();
+        let name: Arc<str> = key.id.to_shared();
         let Some((_, mut document)) = self.decode::<model::PluginMetadata>(key)? else {
             self.metadata.remove(&name);
             return Ok(());
@@ -267,7 +289,7 @@ impl State {
     }
 
     fn compile_plugin_config(&mut self, key: &ResourceKey) -> Result<(), Refusal> {
-        let id: Arc<str> = key.id.as_str().into();
+        let id: Arc<str> = key.id.to_shared();
         match self.decode::<model::PluginConfig>(key)? {
             Some((decoded, _)) => {
                 let entries = self.entries(key, &decoded.plugins, Level::PluginConfig)?;
@@ -282,7 +304,7 @@ impl State {
     }
 
     fn compile_global_rule(&mut self, key: &ResourceKey) -> Result<(), Refusal> {
-        let id: Arc<str> = key.id.as_str().into();
+        let id: Arc<str> = key.id.to_shared();
         match self.decode::<model::GlobalRule>(key)? {
             Some((decoded, _)) => {
                 let entries = self.entries(key, &decoded.plugins, Level::Global)?;

@@ -23,6 +23,11 @@ pub(super) struct Batch {
 }
 
 impl Batch {
+    /// Whether it is time to apply it: a pattern that waits takes more memory than one in the matcher.
+    pub(super) fn is_large(&self) -> bool {
+        self.added.len() >= 4096
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.removed.is_empty() && self.added.is_empty()
     }
@@ -38,7 +43,7 @@ impl State {
         key: &ResourceKey,
         batch: &mut Batch,
     ) -> Result<(), Refusal> {
-        let id: Arc<str> = key.id.as_str().into();
+        let id: Arc<str> = key.id.to_shared();
         let Some((route, document)) = self.decode::<model::Route>(key)? else {
             if let Some(before) = self.routes.remove(&id) {
                 self.retire(&before.target, &Target::None);
@@ -84,7 +89,10 @@ impl State {
         let info = RouteInfo {
             id: id.clone(),
             name: route.name.map(Into::into),
-            service_id: route.service_id.as_ref().map(|s| s.as_str().into()),
+            service_id: match service_part {
+                Some(service) => Some(service.id.clone()),
+                None => route.service_id.as_ref().map(model::Id::to_shared),
+            },
             service_name: service_part.and_then(|s| s.name.clone()),
             labels,
         };

@@ -11,6 +11,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 /// A compiled service.
 pub(super) struct ServicePart {
+    pub(super) id: Arc<str>,
     pub(super) name: Option<Arc<str>>,
     pub(super) labels: BTreeMap<String, String>,
     pub(super) hosts: Vec<String>,
@@ -23,7 +24,7 @@ pub(super) struct ServicePart {
 
 impl State {
     pub(super) fn compile_service(&mut self, key: &ResourceKey) -> Result<(), Refusal> {
-        let id: Arc<str> = key.id.as_str().into();
+        let id: Arc<str> = key.id.to_shared();
         let Some((service, document)) = self.decode::<model::Service>(key)? else {
             if let Some(before) = self.services.remove(&id) {
                 self.retire(&before.target, &Target::None);
@@ -34,6 +35,7 @@ impl State {
         let target = self.target(key, service.upstream_id.as_ref(), document.get("upstream"))?;
         let plugins = self.entries(key, &service.plugins, Level::Service)?;
         let part = ServicePart {
+            id: id.clone(),
             name: service.name.map(Into::into),
             labels: service.labels,
             hosts: service.hosts,

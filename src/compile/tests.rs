@@ -362,3 +362,18 @@ fn references_to_secrets_are_refused_rather_than_taken_literally() {
         refusals[0]
     );
 }
+
+#[test]
+fn what_is_refused_already_does_not_stand_in_the_way_of_others() {
+    let mut house = House::new();
+    house.put("upstreams/u", upstream());
+    let refused = house.put(
+        "routes/1",
+        json!({"uri": "/1", "upstream_id": "u", "plugins": {"stamp": {"text": 0}}}),
+    );
+    assert_eq!(refused.len(), 1);
+    let key: ResourceKey = "upstreams/u".parse().unwrap();
+    let better = json!({"nodes": {"127.0.0.1:1981": 1}}).to_string();
+    assert_eq!(house.state.trial(&key, better.into()), Ok(()));
+    assert!(house.state.trial(&key, "{\"nodes\": 1}".into()).is_err());
+}

@@ -26,7 +26,7 @@ const NEEDS_HTTP: &str = "an HTTP route needs http, https, grpc or grpcs";
 
 impl State {
     pub(super) fn compile_upstream(&mut self, key: &ResourceKey) -> Result<(), Refusal> {
-        let id: Arc<str> = key.id.as_str().into();
+        let id: Arc<str> = key.id.to_shared();
         let Some((upstream, document)) = self.decode::<model::Upstream>(key)? else {
             self.retired.extend(self.upstreams.remove(&id));
             return Ok(());

@@ -23,6 +23,12 @@ pub(super) fn of_proxy(settings: &Settings) -> Options {
         max_body: Some(settings.limits.body_bytes).filter(|limit| *limit > 0),
         show_upstream_status: settings.show_upstream_status_in_response_header,
         client_write_timeout: CLIENT_WRITE,
+        ports: settings
+            .listen
+            .http
+            .iter()
+            .map(|a| (a.port(), a.port().into()))
+            .collect(),
     }
 }
 

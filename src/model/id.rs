@@ -91,6 +91,11 @@ impl Id {
         Self::parse(IdShape::Credential, &format!("{username}/credentials/{id}"))
     }
 
+    /// The id as text, in the allocation that its clones share.
+    pub fn to_shared(&self) -> Arc<str> {
+        self.0.clone()
+    }
+
     /// The id as text, scope included.
     pub fn as_str(&self) -> &str {
         &self.0

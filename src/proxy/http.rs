@@ -261,6 +261,10 @@ impl ProxyHttp for Proxy {
         if head.status.is_informational() && head.status != http::StatusCode::SWITCHING_PROTOCOLS {
             return Ok(());
         }
+        // A proxy answers in its own version (RFC 9110 §2.5).
+        if head.version == Version::HTTP_10 {
+            head.set_version(Version::HTTP_11);
+        }
         let status = head.status.as_u16();
         if let Some(attempt) = flight.request.tries.last_mut() {
             attempt.status = Some(status);
@@ -282,10 +286,9 @@ impl ProxyHttp for Proxy {
         if head.status.is_informational() {
             return Ok(());
         }
-        if self.options.show_upstream_status || head.status.is_server_error() {
-            if let Some(value) = upstream_status(flight) {
-                insert(head, &X_APISIX_UPSTREAM_STATUS, value);
-            }
+        let shown = self.options.show_upstream_status || head.status.is_server_error();
+        if let Some(value) = shown.then(|| upstream_status(flight)).flatten() {
+            insert(head, &X_APISIX_UPSTREAM_STATUS, value);
         }
         if !reply::dress(session, flight, &self.options, head) {
             return Error::e_explain(ErrorType::HTTPStatus(500), "a plugin failed");

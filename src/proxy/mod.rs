@@ -40,6 +40,8 @@ pub struct Options {
     pub show_upstream_status: bool,
     /// How long a response may stand still towards a client that does not read.
     pub client_write_timeout: Duration,
+    /// Ports of the listeners, as text for `X-Forwarded-Port`.
+    pub ports: Vec<(u16, HeaderValue)>,
 }
 
 /// Where the data plane reports to. It must not wait.

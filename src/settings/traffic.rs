@@ -12,7 +12,7 @@ use std::{
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Listen {
-    /// Plain HTTP/1.1 and HTTP/2 with prior knowledge: an IP address and a port, or a list of them.
+    /// Plain HTTP/1.1: an IP address and a port, or a list of them.
     pub http: Addresses,
     /// HTTPS. Not available yet: the gateway refuses to start when this is set.
     pub https: Option<Addresses>,

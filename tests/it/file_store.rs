@@ -53,10 +53,7 @@ async fn a_broken_file_changes_nothing_and_the_control_api_says_why() {
             "resources.yaml",
         ),
         (good.replace("upstream:", "upstreem:"), "upstreem"),
-        (
-            good.replace("uri: /one\n", "uri: /one\n    service_id: gone\n"),
-            "gone",
-        ),
+        (good.replace("uri: /one", "uri: 5"), "/uri"),
     ] {
         gateway.write_file(&broken);
         let shows = |answer: &Response| answer.status == 200 && answer.text().contains(word);

@@ -1,5 +1,6 @@
 //! The client of the tests: requests written byte for byte as the test says, answers read whole.
 
+use std::fmt;
 use std::future::{Future, IntoFuture};
 use std::io;
 use std::net::SocketAddr;
@@ -122,7 +123,7 @@ impl IntoFuture for Request {
 }
 
 /// An answer, whole.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Response {
     pub status: u16,
     pub reason: String,
@@ -132,6 +133,19 @@ pub struct Response {
     pub trailers: Headers,
     /// Statuses of 1xx answers that came before.
     pub interim: Vec<u16>,
+}
+
+impl fmt::Debug for Response {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} {} {:?} {}",
+            self.status,
+            self.reason,
+            self.headers,
+            self.text()
+        )
+    }
 }
 
 impl Response {
