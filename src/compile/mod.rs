@@ -72,7 +72,10 @@ pub struct Fresh {
 pub type Change = (ResourceKey, Option<Bytes>);
 
 /// The order in which kinds are compiled: what is referred to comes before what refers to it.
-const ORDER: [Kind; 9] = [
+const ORDER: [Kind; 13] = [
+    Kind::Secret,
+    Kind::Ssl,
+    Kind::Proto,
     Kind::PluginMetadata,
     Kind::Upstream,
     Kind::Service,
@@ -82,6 +85,7 @@ const ORDER: [Kind; 9] = [
     Kind::Credential,
     Kind::GlobalRule,
     Kind::Route,
+    Kind::StreamRoute,
 ];
 
 impl State {
@@ -216,7 +220,8 @@ impl State {
                         }
                         self.compile_route(key, &mut routes)
                     }
-                    _ => Ok(()),
+                    // Nothing is made of these, which is no reason to take them unread.
+                    Kind::Secret | Kind::Ssl | Kind::Proto | Kind::StreamRoute => self.judge(key),
                 };
                 if let Err(refusal) = done {
                     refusals.push(refusal);
@@ -247,6 +252,15 @@ impl State {
         model::check(key.kind, &document).map_err(|p| Refusal::of_problem(key, p))?;
         let decoded = model::decode(&document).map_err(|p| Refusal::of_problem(key, p))?;
         Ok(Some((decoded, document)))
+    }
+
+    fn judge(&self, key: &ResourceKey) -> Result<(), Refusal> {
+        let Some(content) = self.documents.get(key) else {
+            return Ok(());
+        };
+        let document: Value = serde_json::from_slice(content)
+            .map_err(|e| Refusal::new(key, "", format!("it is not JSON: {e}")))?;
+        model::check(key.kind, &document).map_err(|p| Refusal::of_problem(key, p))
     }
 
     fn compile_metadata(&mut self, key: &ResourceKey) -> Result<(), Refusal> {

@@ -22,6 +22,8 @@ use std::{
 /// One key for all fingerprints of this process.
 static FINGERPRINTS: LazyLock<RandomState> = LazyLock::new(RandomState::new);
 
+const NEEDS_HTTP: &str = "an HTTP route needs http, https, grpc or grpcs";
+
 impl State {
     pub(super) fn compile_upstream(&mut self, key: &ResourceKey) -> Result<(), Refusal> {
         let id: Arc<str> = key.id.to_shared();
@@ -47,8 +49,19 @@ impl State {
         inline: Option<&Value>,
     ) -> Result<Target, Refusal> {
         if let Some(id) = id {
-            let found = self.upstreams.get(id.as_str()).cloned();
-            return Ok(found.map_or(Target::Missing, Target::Upstream));
+            if let Some(found) = self.upstreams.get(id.as_str()) {
+                return Ok(Target::Upstream(found.clone()));
+            }
+            return match self.is_stream_upstream(id) {
+                true => Err(Refusal::new(
+                    key,
+                    "/upstream_id",
+                    format!(
+                        "invalid configuration: upstream [{id}] is not for HTTP: {NEEDS_HTTP} (at /upstream_id)"
+                    ),
+                )),
+                false => Ok(Target::Missing),
+            };
         }
         let Some(document) = inline else {
             return Ok(Target::None);
@@ -56,9 +69,11 @@ impl State {
         let decoded =
             model::decode::<model::Upstream>(document).map_err(|p| Refusal::of_problem(key, p))?;
         if is_layer_four(decoded.scheme) {
-            let message = "invalid configuration: property \"upstream\" validation failed: property \"scheme\" \
-                           validation failed: an HTTP route needs http, https, grpc or grpcs";
-            return Err(Refusal::new(key, "/upstream/scheme", message.to_owned()));
+            let message = format!(
+                "invalid configuration: property \"upstream\" validation failed: property \"scheme\" \
+                 validation failed: {NEEDS_HTTP}"
+            );
+            return Err(Refusal::new(key, "/upstream/scheme", message));
         }
         let built = self.upstream(
             key,
@@ -68,6 +83,15 @@ impl State {
             document,
         )?;
         Ok(Target::Upstream(built.settle(&mut self.fresh)))
+    }
+
+    /// Whether there is an upstream of that id, but with a scheme for stream routes.
+    fn is_stream_upstream(&self, id: &Id) -> bool {
+        let key = ResourceKey {
+            kind: Kind::Upstream,
+            id: id.clone(),
+        };
+        matches!(self.decode::<model::Upstream>(&key), Ok(Some((u, _))) if is_layer_four(u.scheme))
     }
 
     /// Puts down an inline upstream that is gone. One in another form takes its place when it starts, and an upstream

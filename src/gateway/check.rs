@@ -4,7 +4,7 @@ use super::{Failure, Parts, open, say};
 use crate::{
     cli,
     compile::Change,
-    model::ResourceKey,
+    model::{Kind, ResourceKey},
     settings::{Settings, StoreKind, environment},
     store::file,
 };
@@ -39,6 +39,12 @@ pub(super) fn check(parts: Parts, arguments: &cli::Check) -> Result<(), Failure>
     let mut refusals = state.apply(0, resources.into_iter().map(|(change, _)| change).collect());
     refusals.extend(state.dangling());
     if refusals.is_empty() {
+        for (key, at) in &places {
+            if let Some(why) = without_effect(key.kind) {
+                let note = format!("{at}: {key}: note: it has no effect, since {why}");
+                say(&mut std::io::stderr(), &note);
+            }
+        }
         say(&mut out, &format!("resources: ok ({count} documents)"));
         return Ok(());
     }
@@ -58,6 +64,16 @@ pub(super) fn check(parts: Parts, arguments: &cli::Check) -> Result<(), Failure>
     )))
 }
 
+/// Why documents of this kind are kept and nothing comes of them.
+fn without_effect(kind: Kind) -> Option<&'static str> {
+    match kind {
+        Kind::StreamRoute => Some("TCP and UDP are not served yet"),
+        Kind::Secret => Some("references to secrets are not resolved yet"),
+        Kind::Proto => Some("no plugin uses protos yet"),
+        _ => None,
+    }
+}
+
 /// The documents of a declarative file, and where each stands.
 fn from_file(path: &Path) -> Result<Vec<(Change, String)>, Failure> {
     let place = path.display().to_string();
@@ -65,7 +81,10 @@ fn from_file(path: &Path) -> Result<Vec<(Change, String)>, Failure> {
     let items = file::parse(&text, file::Format::of(path), &|name| {
         std::env::var(name).ok()
     })
-    .map_err(|e| Failure(format!("{place}: {e}")))?;
+    .map_err(|e| match e.at() {
+        Some(at) => Failure(format!("{place}:{}:{}: {e}", at.line, at.column)),
+        None => Failure(format!("{place}: {e}")),
+    })?;
     let mut changes = Vec::with_capacity(items.len());
     for item in items {
         let at = format!("{place}:{}", item.at.map_or(0, |at| at.line));

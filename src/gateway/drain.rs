@@ -17,19 +17,21 @@ const QUIET: Duration = Duration::from_millis(100);
 /// Tells Pingora when to stop, and everybody else that it does.
 pub(super) struct Stop {
     terminate: tokio::sync::Mutex<Signal>,
+    quit: tokio::sync::Mutex<Signal>,
     interrupt: tokio::sync::Mutex<Signal>,
     life: Arc<Life>,
     begun: tokio::sync::watch::Sender<bool>,
 }
 
 impl Stop {
-    /// Listens for SIGTERM and SIGINT. `life` ends before the listeners close; the receiver hears of it.
+    /// Listens for SIGTERM, for SIGQUIT, which nginx and the images of APISIX are stopped by, and for SIGINT. `life` ends before the listeners close; the receiver hears of it.
     pub(super) fn new(
         life: Arc<Life>,
     ) -> std::io::Result<(Self, tokio::sync::watch::Receiver<bool>)> {
         let (begun, heard) = tokio::sync::watch::channel(false);
         let stop = Self {
             terminate: tokio::sync::Mutex::new(signal(SignalKind::terminate())?),
+            quit: tokio::sync::Mutex::new(signal(SignalKind::quit())?),
             interrupt: tokio::sync::Mutex::new(signal(SignalKind::interrupt())?),
             life,
             begun,
@@ -41,10 +43,12 @@ impl Stop {
 #[async_trait]
 impl ShutdownSignalWatch for Stop {
     async fn recv(&self) -> ShutdownSignal {
-        let (mut terminate, mut interrupt) =
-            (self.terminate.lock().await, self.interrupt.lock().await);
+        let mut terminate = self.terminate.lock().await;
+        let mut quit = self.quit.lock().await;
+        let mut interrupt = self.interrupt.lock().await;
         let signal = tokio::select! {
             _ = terminate.recv() => ShutdownSignal::GracefulTerminate,
+            _ = quit.recv() => ShutdownSignal::GracefulTerminate,
             _ = interrupt.recv() => ShutdownSignal::FastShutdown,
         };
         self.life.end();

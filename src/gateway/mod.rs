@@ -7,6 +7,7 @@ mod explain;
 mod open;
 mod options;
 mod reports;
+mod rotate;
 mod run;
 
 use crate::{

@@ -6,6 +6,7 @@ use super::{
     drain::{self, Stop},
     open, options,
     reports::Reports,
+    rotate::Rotations,
     say,
 };
 use crate::{
@@ -264,13 +265,12 @@ fn serve_traffic(
         tracing::info!(%address, "serving HTTP");
     }
     server.add_service(service);
-    let (stop, mut begun) = {
+    let (stop, mut begun, rotations) = {
         let _inside = control.enter();
-        Stop::new(life.clone()).map_err(Failure::new)?
+        let (stop, begun) = Stop::new(life.clone()).map_err(Failure::new)?;
+        (stop, begun, Rotations::new().map_err(Failure::new)?)
     };
-    if let Some(log) = &access_log {
-        control.spawn(AccessLog::reopen_on_hangup(log.clone()));
-    }
+    control.spawn(rotations.follow(access_log.clone()));
     control.spawn(begin(settings.listen.http.iter().collect(), life));
     let limit = settings.shutdown.drain_timeout.0;
     control.spawn(async move {

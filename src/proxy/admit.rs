@@ -5,7 +5,7 @@ use super::{Options, exchange::InFlight};
 use crate::matcher::target;
 use bytes::Bytes;
 use crossway_sdk::flow::Reply;
-use http::{HeaderName, Method, Version, header};
+use http::{HeaderName, HeaderValue, Method, Version, header};
 use pingora_core::protocols::l4::socket::SocketAddr as PeerAddr;
 use pingora_http::RequestHeader;
 use pingora_proxy::Session;
@@ -16,6 +16,18 @@ pub(super) const IDENTITY: [HeaderName; 3] = [
     HeaderName::from_static("x-consumer-username"),
     HeaderName::from_static("x-credential-identifier"),
     HeaderName::from_static("x-consumer-custom-id"),
+];
+
+/// Names that upstreams trust because the gateway sets them.
+const VOUCHED: [&str; 8] = [
+    "x-consumer-username",
+    "x-credential-identifier",
+    "x-consumer-custom-id",
+    "x-real-ip",
+    "x-forwarded-for",
+    "x-forwarded-proto",
+    "x-forwarded-host",
+    "x-forwarded-port",
 ];
 
 /// Fills in the request, or refuses it.
@@ -46,15 +58,7 @@ pub(super) fn admit(
             return Err(Reply::status(400));
         }
     } else {
-        let origin_form = match head.uri.scheme() {
-            Some(_) => head
-                .uri
-                .path_and_query()
-                .map_or("/", |pq| pq.as_str())
-                .as_bytes(),
-            None => written,
-        };
-        match target::normalise(origin_form, options.target) {
+        match target::normalise(origin_form(head), options.target) {
             Ok(normal) if normal.path == head.uri.path() => {}
             Ok(normal) => request.normal_path = Some(normal.path.into_owned().into_boxed_str()),
             Err(error) => {
@@ -68,32 +72,122 @@ pub(super) fn admit(
     {
         return Err(Reply::status(413));
     }
+    repair(session, &seen)
+}
+
+/// Takes out of the head what upstreams would read in another way than the gateway, or believe without reason.
+fn repair(session: &mut Session, seen: &Survey) -> Result<(), Reply> {
     if seen.identity {
         let head = session.req_header_mut();
         for name in &IDENTITY {
             head.remove_header(name);
         }
     }
+    if seen.disguised {
+        let head = session.req_header_mut();
+        let names: Vec<HeaderName> = head
+            .headers
+            .keys()
+            .filter(|n| is_disguised(n))
+            .cloned()
+            .collect();
+        for name in &names {
+            head.remove_header(name);
+        }
+    }
+    if seen.lengths > 1 || seen.list_of_lengths {
+        // Pingora has found them equal: one says it all (RFC 9112 §6.3).
+        let length = content_length(session.req_header()).ok_or_else(|| Reply::status(400))?;
+        set(session, header::CONTENT_LENGTH, HeaderValue::from(length))?;
+    }
+    if session.req_header().version == Version::HTTP_10 {
+        // Neither of the two exists in HTTP/1.0 (RFC 9110 §7.8, §10.1.1).
+        let head = session.req_header_mut();
+        head.remove_header(&header::UPGRADE);
+        head.remove_header(&header::EXPECT);
+        let named = absolute_authority(head.raw_path()).map(HeaderValue::from_bytes);
+        if let (None, Some(Ok(authority))) = (head.headers.get(header::HOST), named) {
+            set(session, header::HOST, authority)?;
+        }
+    }
     Ok(())
 }
 
+fn set(session: &mut Session, name: HeaderName, value: HeaderValue) -> Result<(), Reply> {
+    session
+        .req_header_mut()
+        .insert_header(name, value)
+        .map(drop)
+        .map_err(|_| Reply::status(400))
+}
+
+/// Path and query, also of a target in absolute form, which has to be understood (RFC 9112 §3.2.2). Of any other it is the
+/// whole, for the rules about paths to refuse.
+fn origin_form(head: &RequestHeader) -> &[u8] {
+    let written = head.raw_path();
+    match absolute_authority(written) {
+        Some(_) if head.raw_path_is_utf8() => head
+            .uri
+            .path_and_query()
+            .map_or("/", |pq| pq.as_str())
+            .as_bytes(),
+        _ => written,
+    }
+}
+
+/// The authority of a target in absolute form.
+fn absolute_authority(target: &[u8]) -> Option<&[u8]> {
+    let rest = ["http://", "https://"].iter().find_map(|scheme| {
+        let (start, rest) = target.split_at_checked(scheme.len())?;
+        start
+            .eq_ignore_ascii_case(scheme.as_bytes())
+            .then_some(rest)
+    })?;
+    let end = rest.iter().position(|b| matches!(b, b'/' | b'?'));
+    rest.get(..end.unwrap_or(rest.len()))
+}
+
 /// What one walk over the headers finds.
+#[derive(Default)]
 struct Survey {
+    /// A field of [`IDENTITY`].
     identity: bool,
+    /// A field that [`is_disguised`].
+    disguised: bool,
+    /// Fields that tell the length of the body.
+    lengths: usize,
+    /// Whether one of them is a list.
+    list_of_lengths: bool,
 }
 
 fn survey(head: &RequestHeader, options: &Options) -> Result<Survey, Reply> {
     let mut bytes = 0;
-    let mut identity = false;
+    let mut seen = Survey::default();
     for (name, value) in &head.headers {
-        let name = name.as_str();
-        bytes += name.len() + value.len() + 4;
-        identity |= name.starts_with("x-c") && IDENTITY.iter().any(|i| i == name);
+        bytes += name.as_str().len() + value.len() + 4;
+        seen.identity |= name.as_str().starts_with("x-c") && IDENTITY.contains(name);
+        seen.disguised |= is_disguised(name);
+        if name == header::CONTENT_LENGTH {
+            seen.lengths += 1;
+            seen.list_of_lengths |= value.as_bytes().contains(&b',');
+        }
     }
     if bytes > options.max_header_bytes || head.headers.len() > options.max_headers {
         return Err(Reply::status(431));
     }
-    Ok(Survey { identity })
+    Ok(seen)
+}
+
+/// Whether the name passes for one of [`VOUCHED`] where `_` and `-` are the same: CGI, WSGI, PHP.
+fn is_disguised(name: &HeaderName) -> bool {
+    let name = name.as_str();
+    let same = |a: u8, b: u8| a == b || (a == b'-' && b == b'_');
+    name.starts_with('x')
+        && name.contains('_')
+        && VOUCHED.iter().any(|vouched| {
+            vouched.len() == name.len()
+                && vouched.bytes().zip(name.bytes()).all(|(a, b)| same(a, b))
+        })
 }
 
 /// TRACE would show the client what proxies before us added (RFC 9110 §9.3.8).
@@ -111,8 +205,12 @@ pub fn is_refused_method(method: &Method) -> bool {
 
 /// The host without its port, in lower case. HTTP/1.1 demands one (RFC 9112 §3.2).
 fn host(head: &RequestHeader) -> Result<Box<str>, Reply> {
-    let authority = match head.uri.authority() {
-        Some(authority) => authority.as_str(),
+    let in_target = absolute_authority(head.raw_path())
+        .map(std::str::from_utf8)
+        .transpose()
+        .map_err(|_| Reply::status(400))?;
+    let authority = match in_target.or_else(|| head.uri.authority().map(|a| a.as_str())) {
+        Some(authority) => authority,
         None => match head.headers.get(header::HOST) {
             Some(value) if value.is_empty() && head.version != Version::HTTP_10 => {
                 return Err(Reply::status(400));
@@ -150,7 +248,9 @@ fn without_port(authority: &str) -> Option<&str> {
     let valid = name
         .bytes()
         .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_'));
-    (valid && is_port(port)).then_some(name)
+    // `a..b` and `.a` are names of nothing, but some servers repair them to names that have routes of their own.
+    let whole = !name.starts_with('.') && !name.contains("..");
+    (valid && whole && is_port(port)).then_some(name)
 }
 
 fn is_port(text: &str) -> bool {
@@ -160,13 +260,10 @@ fn is_port(text: &str) -> bool {
             .is_some_and(|p| p.bytes().all(|b| b.is_ascii_digit()))
 }
 
+/// What the body is said to have; a list says it several times.
 fn content_length(head: &RequestHeader) -> Option<u64> {
-    head.headers
-        .get(header::CONTENT_LENGTH)?
-        .to_str()
-        .ok()?
-        .parse()
-        .ok()
+    let value = head.headers.get(header::CONTENT_LENGTH)?.to_str().ok()?;
+    value.split(',').next()?.trim().parse().ok()
 }
 
 fn inet(address: Option<&PeerAddr>) -> Option<SocketAddr> {
@@ -197,8 +294,49 @@ mod tests {
             "[::1]x",
             "a,b",
             "a\tb",
+            "a.test..",
+            "a..test",
+            ".a.test",
+            ".",
         ] {
             assert_eq!(without_port(given), None, "{given}");
+        }
+    }
+
+    #[test]
+    fn an_authority_is_found_in_absolute_targets_only() {
+        for (target, authority) in [
+            ("http://a.test/x", Some("a.test")),
+            ("HTTPS://a.test:1?x=/y", Some("a.test:1")),
+            ("http://a.test", Some("a.test")),
+            ("/http://a.test/", None),
+            ("ftp://a.test/", None),
+            ("http:/a", None),
+            ("*", None),
+        ] {
+            assert_eq!(
+                absolute_authority(target.as_bytes()),
+                authority.map(str::as_bytes),
+                "{target}"
+            );
+        }
+    }
+
+    #[test]
+    fn underscores_do_not_disguise_what_the_gateway_vouches_for() {
+        for (name, disguised) in [
+            ("x_consumer_username", true),
+            ("x-consumer_username", true),
+            ("x_real_ip", true),
+            ("x-real-ip", false),
+            ("x_real_ips", false),
+            ("a_real_ip", false),
+        ] {
+            assert_eq!(
+                is_disguised(&HeaderName::from_static(name)),
+                disguised,
+                "{name}"
+            );
         }
     }
 }

@@ -11,7 +11,8 @@ use std::collections::BTreeMap;
 pub struct AccessLog {
     /// Whether requests are logged.
     pub enabled: bool,
-    /// A file, or `stdout`, `stderr`, `off`. A file that was moved away is opened anew within a second or so, and on SIGHUP.
+    /// A file, or `stdout`, `stderr`, `off`. A file that was moved away is opened anew within a second or so, and on
+    /// SIGHUP or SIGUSR1.
     pub path: LogTarget,
     /// Lines by `access_log.template`, or JSON objects by `access_log.fields`.
     pub format: LogFormat,

@@ -348,3 +348,47 @@ async fn but_not_a_body_because_of_its_content_type() {
         .body(route().to_string());
     request.await.expect_status(201);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_http_route_cannot_use_an_upstream_for_streams() {
+    let gateway = Gateway::start().await;
+    let nodes = json!({ "127.0.0.1:1": 1 });
+    let stream = json!({ "scheme": "tcp", "nodes": nodes });
+    gateway
+        .admin()
+        .put("/upstreams/stream", &stream)
+        .await
+        .expect_status(201);
+    let to = |upstream: &str| json!({ "uri": "/", "upstream_id": upstream });
+    let error = refusal(&gateway, "/routes/1", &to("stream")).await;
+    assert!(
+        error.contains("an HTTP route needs http, https, grpc or grpcs"),
+        "{error}"
+    );
+    let service = json!({ "upstream_id": "stream" });
+    let error = refusal(&gateway, "/services/1", &service).await;
+    assert!(
+        error.contains("an HTTP route needs http, https, grpc or grpcs"),
+        "{error}"
+    );
+
+    // Nor can an upstream that routes use become one.
+    gateway
+        .put_all([
+            ("/upstreams/http", json!({ "nodes": nodes })),
+            ("/routes/2", to("http")),
+        ])
+        .await;
+    let changed = gateway
+        .admin()
+        .patch("/upstreams/http", &json!({ "scheme": "tcp" }))
+        .await;
+    assert_eq!(changed.status, 400, "{}", changed.text());
+    assert!(
+        changed
+            .text()
+            .contains("an HTTP route needs http, https, grpc or grpcs"),
+        "{}",
+        changed.text()
+    );
+}

@@ -153,3 +153,38 @@ async fn check_and_explain_answer_without_a_running_gateway() {
     assert!(explained.status.success());
     assert!(String::from_utf8_lossy(&explained.stdout).contains("r1"));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn check_says_in_which_line_a_file_is_wrong() {
+    let gateway = Gateway::start().await;
+    let route = "    plugins: {request-id: {}}\n";
+    for (text, line, word) in [
+        (
+            format!("routes:\n  - id: 1\n    uri: /a\n{route}  - id: 1\n    uri: /b\n{route}#END\n"),
+            5,
+            "twice",
+        ),
+        ("routes:\n  - id: 1\n   uri: /a\n#END\n".to_owned(), 3, ""),
+        ("\nroots:\n  - id: 1\n#END\n".to_owned(), 2, "roots"),
+        (format!("routes:\n  - id: a/b\n    uri: /a\n{route}#END\n"), 2, "slash"),
+        (
+            format!("routes:\n  - id: 1\n    uri: /a\n{route}ssls:\n  - id: 1\n    snis: [a.test]\n#END\n"),
+            6,
+            "cert",
+        ),
+        (
+            "upstreams:\n  - id: 1\n    scheme: tcp\n    nodes: {\"127.0.0.1:1\": 1}\nroutes:\n  - id: 1\n    uri: /a\n    upstream_id: 1\n#END\n".to_owned(),
+            6,
+            "an HTTP route needs http, https, grpc or grpcs",
+        ),
+    ] {
+        let file = gateway.folder().join("wrong.yaml");
+        std::fs::write(&file, &text).unwrap();
+        let file = file.to_str().unwrap();
+        let refused = gateway.command(&["check", "--resources", file]).await;
+        assert_eq!(refused.status.code(), Some(1), "{text}");
+        let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+        let place = format!("{file}:{line}:");
+        assert!(said.contains(&place) && said.contains(word), "expected {place} {word} in {said}");
+    }
+}

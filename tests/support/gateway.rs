@@ -257,6 +257,16 @@ impl Gateway {
         self.process.ask_to_stop();
     }
 
+    /// Sends any signal without waiting.
+    pub fn signal(&self, signal: rustix::process::Signal) {
+        self.process.signal(signal);
+    }
+
+    /// Waits until the process has ended, at most `limit`.
+    pub async fn ends_within(&mut self, limit: Duration) -> ExitStatus {
+        self.process.wait(limit).await
+    }
+
     /// Sends SIGTERM and waits for the end, at most `limit`.
     pub async fn terminate(&mut self, limit: Duration) -> Stopped {
         let started = Instant::now();

@@ -81,8 +81,13 @@ impl Process {
 
     /// Sends SIGTERM, does not wait.
     pub fn ask_to_stop(&self) {
+        self.signal(Signal::TERM);
+    }
+
+    /// Sends a signal.
+    pub fn signal(&self, signal: Signal) {
         let id = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
-        kill_process(id.expect("a process id"), Signal::TERM).expect("send SIGTERM");
+        kill_process(id.expect("a process id"), signal).expect("send a signal");
     }
 
     /// Waits for the end; fails the test when it does not come within `limit`.

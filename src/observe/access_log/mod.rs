@@ -118,18 +118,6 @@ impl AccessLog {
         self.writer.reopen();
     }
 
-    /// Reopens at each SIGHUP, until dropped.
-    ///
-    /// # Errors
-    /// The operating system refuses the handler.
-    pub async fn reopen_on_hangup(self: Arc<Self>) -> io::Result<()> {
-        let mut hangups = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup())?;
-        while hangups.recv().await.is_some() {
-            self.reopen();
-        }
-        Ok(())
-    }
-
     /// Writes what is waiting and ends the writer; `false` when it takes longer than `patience`, because nobody reads the pipe
     /// or the disk hangs. Lines of later requests are dropped.
     pub fn close(&self, patience: Duration) -> bool {
