@@ -1,6 +1,7 @@
 //! The data plane: Pingora's callbacks over one snapshot for each request. It reads the snapshot and never changes it.
 
 mod admit;
+mod decide;
 mod exchange;
 mod failure;
 mod forward;

@@ -1,0 +1,130 @@
+//! What becomes of a request before an upstream sees it: its route, the phases that may answer, its upstream. It
+//! answers nothing itself.
+
+use super::{InFlight, exchange::Stage, reply};
+use crate::{
+    chain::Outcome,
+    matcher::{self, Query},
+    snapshot::{Standing, Target},
+    upstream::Upstream,
+};
+use crossway_sdk::{
+    exchange::{BodyError, Exchange},
+    flow::Reply,
+    route::Matched,
+    variables::View,
+};
+use http::header;
+use pingora_http::RequestHeader;
+use pingora_proxy::Session;
+
+/// Runs the phases before the upstream; `Some` is an answer.
+pub(super) async fn decide(session: &mut Session, flight: &mut InFlight) -> Option<Reply> {
+    let unmatched = route(session, flight).await.err();
+    flight.stage = Stage::Admitted;
+    let snapshot = flight.snapshot.clone();
+    let standing = flight.route.as_ref().map(|r| r.standing);
+    match standing {
+        Some(Standing::ServiceMissing) => return Some(Reply::status(404)),
+        Some(Standing::PluginConfigMissing) => return Some(Reply::status(503)),
+        Some(Standing::Complete) | None => {}
+    }
+    let mut exchange = Exchange::new(session, &mut flight.request);
+    if let Outcome::Respond(reply) = snapshot.global.rewrite(&mut exchange).await {
+        return Some(reply);
+    }
+    if let Some(chain) = &mut flight.chain {
+        if let Outcome::Respond(reply) = chain.rewrite(&mut exchange).await {
+            return Some(reply);
+        }
+        if let (Some(identity), Some(route)) = (&exchange.request.identity, &flight.route) {
+            *chain = route.chain_for(&identity.consumer, &snapshot);
+            if let Outcome::Respond(reply) = chain.rewrite_in_consumer(&mut exchange).await {
+                return Some(reply);
+            }
+        }
+    }
+    if let Outcome::Respond(reply) = snapshot.global.access(&mut exchange).await {
+        return Some(reply);
+    }
+    if let Some(chain) = &flight.chain
+        && let Outcome::Respond(reply) = chain.access(&mut exchange).await
+    {
+        return Some(reply);
+    }
+    unmatched.or_else(|| resolve_upstream(flight).err())
+}
+
+/// Finds the route; `Err` is the answer when there is none.
+async fn route(session: &mut Session, flight: &mut InFlight) -> Result<(), Reply> {
+    loop {
+        let snapshot = flight.snapshot.clone();
+        let found = {
+            let head = session.req_header();
+            let view = View {
+                session,
+                request: &flight.request,
+            };
+            let query = Query {
+                host: &flight.request.host,
+                authority: authority(head),
+                path: flight.request.path(head),
+                method: &head.method,
+                remote: flight.request.client.ip(),
+                vars: &view,
+                body_read: flight.request.body.is_some(),
+            };
+            match snapshot.routes.find(&query) {
+                matcher::Outcome::Found(found) => {
+                    let matched = Matched {
+                        path: found.path.to_shared(),
+                        host: found.host.map(|h| h.to_shared()),
+                    };
+                    let params = found.params(query.path);
+                    let params = params.iter().map(|(n, v)| ((*n).into(), (*v).into()));
+                    Some((found.value.clone(), matched, params.collect()))
+                }
+                matcher::Outcome::NotFound => return Err(reply::not_found()),
+                matcher::Outcome::NeedsBody => None,
+            }
+        };
+        if let Some((route, matched, params)) = found {
+            flight.request.route = Some(route.info.clone());
+            flight.request.matched = Some(matched);
+            flight.request.path_params = params;
+            flight.chain = Some(route.chain.clone());
+            flight.route = Some(route);
+            return Ok(());
+        }
+        // Some candidate asks for the body: read it and match once more.
+        let mut exchange = Exchange::new(session, &mut flight.request);
+        exchange
+            .read_body(usize::MAX)
+            .await
+            .map_err(|error| match error {
+                BodyError::TooLarge { .. } => Reply::status(413),
+                BodyError::Read(_) => Reply::status(400),
+            })?;
+    }
+}
+
+/// Settles which upstream serves the request: a plugin's choice, else the route's.
+fn resolve_upstream(flight: &mut InFlight) -> Result<(), Reply> {
+    let chosen = match &flight.request.upstream_override {
+        Some(handle) => handle.get::<Upstream>(),
+        None => match flight.route.as_ref().map(|r| &r.target) {
+            Some(Target::Upstream(upstream)) => Some(upstream.clone()),
+            Some(Target::Missing) => return Err(Reply::status(502)),
+            Some(Target::None) | None => None,
+        },
+    };
+    flight.upstream = Some(chosen.ok_or_else(|| Reply::status(503))?);
+    Ok(())
+}
+
+/// The host as the client wrote it, with its port.
+pub(super) fn authority(head: &RequestHeader) -> &str {
+    let host = head.headers.get(header::HOST).and_then(|h| h.to_str().ok());
+    host.or_else(|| head.uri.authority().map(|a| a.as_str()))
+        .unwrap_or_default()
+}
