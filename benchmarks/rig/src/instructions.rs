@@ -46,7 +46,9 @@ impl Counter {
         match self {
             Self::Perf => "user + kernel instructions/request (perf)",
             Self::Callgrind => "user instructions/request (callgrind)",
-            Self::Nothing => "instructions/request (neither perf nor valgrind here)",
+            Self::Nothing => {
+                "instructions not counted (not wanted, or neither perf nor valgrind here)"
+            }
         }
     }
 }
