@@ -27,7 +27,7 @@ async fn until_open(gateway: &Gateway, open: u64) -> BTreeMap<String, u64> {
 #[tokio::test(flavor = "multi_thread")]
 async fn connections_are_counted_from_accept_to_close() {
     let gateway = Gateway::start().await;
-    let upstream = Upstream::start().await;
+    let mut upstream = Upstream::start().await;
     let route = json!({ "uri": "/*", "upstream": upstream.document() });
     gateway.put("/routes/1", route).await;
     let before = until_open(&gateway, 0).await;
@@ -67,6 +67,10 @@ async fn connections_are_counted_from_accept_to_close() {
         expected.map(|(state, n)| (state.to_owned(), n)).into()
     );
 
+    // While its answer is awaited, the gateway does not look whether a client is still there.
+    upstream.stop().await;
+    let answer = busy.read_response("GET").await.unwrap();
+    assert!(answer.status >= 502, "{}", answer.status);
     drop((silent, kept, busy));
     let after = until_open(&gateway, 0).await;
     assert_eq!(after["accepted"], during["accepted"]);
