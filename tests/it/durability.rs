@@ -118,7 +118,7 @@ async fn sigterm_stops_at_once_when_nobody_is_there() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_thousand_changes_under_load_lose_no_request() {
-    let changes = 1000;
+    let changes: u32 = 1000;
     let upstream = Upstream::answering("ok").await;
     let gateway = Gateway::start().await;
     gateway
