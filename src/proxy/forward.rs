@@ -82,16 +82,9 @@ fn forwarded(
         known(&X_FORWARDED_PORT),
     );
 
-    let chain = match head.headers.get(&X_FORWARDED_FOR) {
-        Some(before) if trusted || options.trusted.is_empty() => {
-            let mut joined = Vec::with_capacity(before.len() + 2 + ip.len());
-            joined.extend_from_slice(before.as_bytes());
-            joined.extend_from_slice(b", ");
-            joined.extend_from_slice(ip.as_bytes());
-            HeaderValue::from_maybe_shared(bytes::Bytes::from(joined))
-                .unwrap_or_else(|_| ip.clone())
-        }
-        _ => ip.clone(),
+    let chain = match trusted || options.trusted.is_empty() {
+        true => continued(head, &ip),
+        false => ip.clone(),
     };
     head.insert_header("X-Real-IP", ip)?;
     head.insert_header("X-Forwarded-For", chain)?;
@@ -114,6 +107,20 @@ fn forwarded(
         head.remove_header(&header::FORWARDED);
     }
     Ok(())
+}
+
+/// What the client said before it, on however many lines, and then its own address.
+fn continued(head: &RequestHeader, ip: &HeaderValue) -> HeaderValue {
+    let mut lines = head.headers.get_all(&X_FORWARDED_FOR).iter();
+    let Some(first) = lines.next() else {
+        return ip.clone();
+    };
+    let mut joined = first.as_bytes().to_vec();
+    for next in lines.chain([ip]) {
+        joined.extend_from_slice(b", ");
+        joined.extend_from_slice(next.as_bytes());
+    }
+    HeaderValue::from_maybe_shared(bytes::Bytes::from(joined)).unwrap_or_else(|_| ip.clone())
 }
 
 /// An address as text. That of IPv4 is written by hand: each request has one, and the formatter costs ten times as much.

@@ -5,19 +5,20 @@ use super::{
     exchange::Stage,
     failure, forward,
     reply::{self, insert},
+    response,
 };
 use crate::snapshot::Current;
 use async_trait::async_trait;
 use bytes::Bytes;
 use crossway_sdk::{
     balance::Outcome as NodeOutcome,
-    exchange::Exchange,
+    exchange::{Exchange, expectation},
     flow::Reply,
     plugin::Phases,
     request::{ResponseSource, Try},
     variables::{self, View},
 };
-use http::{HeaderName, HeaderValue, Method, Version, header};
+use http::{HeaderName, HeaderValue, Version, header};
 use pingora_core::{
     Error, ErrorType, Result, modules::http::HttpModules, protocols::Digest,
     upstreams::peer::HttpPeer,
@@ -122,9 +123,16 @@ impl ProxyHttp for Proxy {
         if let Err(reply) = admit::admit(session, flight, &self.options) {
             return self.answer(session, flight, reply).await;
         }
+        if session.req_header().version == Version::HTTP_10 {
+            session.set_ignore_info_resp(true);
+        }
         match decide::decide(session, flight).await {
             Some(reply) => self.answer(session, flight, reply).await,
-            None => Ok(false),
+            None => {
+                // The gateway itself says that the body may come: not every upstream does.
+                expectation::meet(session).await?;
+                Ok(false)
+            }
         }
     }
 
@@ -254,17 +262,15 @@ impl ProxyHttp for Proxy {
 
     async fn upstream_response_filter(
         &self,
-        _: &mut Session,
+        session: &mut Session,
         head: &mut ResponseHeader,
         flight: &mut Self::CTX,
     ) -> Result<()> {
         if head.status.is_informational() && head.status != http::StatusCode::SWITCHING_PROTOCOLS {
             return Ok(());
         }
-        // A proxy answers in its own version (RFC 9110 §2.5).
-        if head.version == Version::HTTP_10 {
-            head.set_version(Version::HTTP_11);
-        }
+        let websocket = flight.route.as_ref().is_some_and(|r| r.websocket);
+        response::judge(session, head, websocket)?;
         let status = head.status.as_u16();
         if let Some(attempt) = flight.request.tries.last_mut() {
             attempt.status = Some(status);
@@ -294,10 +300,7 @@ impl ProxyHttp for Proxy {
             return Error::e_explain(ErrorType::HTTPStatus(500), "a plugin failed");
         }
         flight.request.response.status = head.status.as_u16();
-        if flight.has(Phases::HEADER_FILTER) {
-            frame(session, head)?;
-        }
-        Ok(())
+        response::frame(session, head)
     }
 
     fn response_body_filter(
@@ -366,6 +369,8 @@ impl ProxyHttp for Proxy {
                 pingora_core::ErrorSource::Upstream => ResponseSource::Proxy,
                 _ => ResponseSource::Gateway,
             };
+            // Pingora closes the connection after this; the answer must not promise otherwise.
+            session.set_keepalive(None);
             if status >= 500 && !flight.request.tries.is_empty() {
                 name_upstream_status(flight);
             }
@@ -377,10 +382,12 @@ impl ProxyHttp for Proxy {
                 source,
             )
             .await;
-            let reusable = sent.is_ok() && status != 400 && status != 408 && status != 413;
+            if let Err(error) = sent {
+                tracing::debug!(%error, "the client did not take its answer");
+            }
             return FailToProxy {
                 error_code: status,
-                can_reuse_downstream: reusable,
+                can_reuse_downstream: false,
             };
         }
         if !started {
@@ -433,24 +440,6 @@ impl ProxyHttp for Proxy {
     ) -> bool {
         true
     }
-}
-
-/// A plugin that changes the body takes its length away; Pingora has chosen the framing before that. Chunks keep the
-/// connection usable (RFC 9112 §6.3).
-fn frame(session: &Session, head: &mut ResponseHeader) -> Result<()> {
-    let request = session.req_header();
-    let framed = head.headers.contains_key(header::CONTENT_LENGTH)
-        || head.headers.contains_key(header::TRANSFER_ENCODING);
-    let bodiless = request.method == Method::HEAD
-        || head.status == http::StatusCode::NO_CONTENT
-        || head.status == http::StatusCode::NOT_MODIFIED;
-    if framed || bodiless || request.version != Version::HTTP_11 {
-        return Ok(());
-    }
-    head.insert_header(
-        header::TRANSFER_ENCODING,
-        HeaderValue::from_static("chunked"),
-    )
 }
 
 fn internal(failed: crate::chain::Failed) -> Box<Error> {

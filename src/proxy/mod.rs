@@ -8,6 +8,7 @@ mod forward;
 mod http;
 mod page;
 mod reply;
+mod response;
 mod spelling;
 
 pub use admit::{host_name, is_refused_method};

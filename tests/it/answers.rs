@@ -25,7 +25,6 @@ fn answering(upstream: &Upstream, answer: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "not built yet: hop-by-hop fields of responses pass"]
 async fn fields_about_the_upstreams_connection_stay_there() {
     let (gateway, upstream) = world().await;
     answering(
@@ -41,7 +40,6 @@ async fn fields_about_the_upstreams_connection_stay_there() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "not built yet: an unsolicited 101 is passed on"]
 async fn a_switch_of_protocols_that_nobody_asked_for_is_a_bad_gateway() {
     let (gateway, upstream) = world().await;
     let route = json!({ "uri": "/ws", "enable_websocket": true, "upstream": upstream.document() });
@@ -57,7 +55,6 @@ async fn a_switch_of_protocols_that_nobody_asked_for_is_a_bad_gateway() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "not built yet: chunks and interim answers go to HTTP/1.0"]
 async fn a_client_of_http_1_0_gets_a_plain_answer_up_to_the_end_of_the_connection() {
     let (gateway, upstream) = world().await;
     for answer in [
@@ -77,7 +74,6 @@ async fn a_client_of_http_1_0_gets_a_plain_answer_up_to_the_end_of_the_connectio
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "not built yet: the connection is closed after a promise to keep it"]
 async fn a_refusal_does_not_promise_a_connection_that_it_closes() {
     let (gateway, upstream) = world().await;
     upstream.answer(Answer::Close);
@@ -98,7 +94,6 @@ async fn a_refusal_does_not_promise_a_connection_that_it_closes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "not built yet: nobody says 100 Continue when the upstream does not"]
 async fn a_client_that_waits_for_100_continue_is_told_to_go_on() {
     let (gateway, upstream) = world().await;
     let reading = json!({
@@ -126,7 +121,6 @@ async fn a_client_that_waits_for_100_continue_is_told_to_go_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "not built yet: of several lines only the first is kept"]
 async fn every_line_of_x_forwarded_for_is_continued() {
     let settings = "trusted_addresses: [127.0.0.1]\n";
     let gateway = Gateway::builder().with_settings(settings).start().await;
@@ -141,7 +135,6 @@ async fn every_line_of_x_forwarded_for_is_continued() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "not built yet: a 204 keeps the length that its upstream gave it"]
 async fn an_answer_without_content_has_no_length() {
     let (gateway, upstream) = world().await;
     answering(

@@ -413,7 +413,6 @@ async fn an_upstream_object_is_shared_and_wins_over_the_inline_one() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "not built yet: a stale connection uses up a retry"]
 async fn a_stale_connection_leaves_the_retries_for_other_nodes() {
     let (sick, sound) = (Upstream::start().await, Upstream::answering("sound").await);
     let nodes = json!({ sick.node(): 1000, sound.node(): 1 });
