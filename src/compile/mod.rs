@@ -249,8 +249,8 @@ impl State {
         };
         let document: Value = serde_json::from_slice(content)
             .map_err(|e| Refusal::new(key, "", format!("it is not JSON: {e}")))?;
-        model::check(key.kind, &document).map_err(|p| Refusal::of_problem(key, p))?;
-        let decoded = model::decode(&document).map_err(|p| Refusal::of_problem(key, p))?;
+        let decoded =
+            model::checked(key.kind, &document).map_err(|p| Refusal::of_problem(key, p))?;
         Ok(Some((decoded, document)))
     }
 

@@ -42,7 +42,7 @@ mod tests;
 
 use std::{collections::BTreeMap, sync::Arc};
 
-pub use check::{check, check_all};
+pub use check::{check, check_all, checked};
 pub use consumer::Consumer;
 pub use consumer_group::ConsumerGroup;
 pub use credential::Credential;
