@@ -3,7 +3,7 @@
 use super::{Failure, Parts, open, say};
 use crate::{
     cli,
-    compile::Change,
+    compile::{Change, State},
     model::{Kind, ResourceKey},
     settings::{Settings, StoreKind, environment},
     store::file,
@@ -31,7 +31,7 @@ pub(super) fn check(parts: Parts, arguments: &cli::Check) -> Result<(), Failure>
         return Ok(());
     };
     let count = resources.len();
-    let mut state = open::state(workshop);
+    let mut state = State::new(workshop);
     let places: Vec<(ResourceKey, String)> = resources
         .iter()
         .map(|(c, at)| (c.0.clone(), at.clone()))

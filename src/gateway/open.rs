@@ -2,7 +2,7 @@
 
 use super::{Failure, Parts};
 use crate::{
-    compile::{State, Workshop},
+    compile::Workshop,
     matcher::Mode,
     settings::{RouterMode, Settings, StoreKind},
     store::{Embedded, FileStore, HistoryLimit, Memory, Store, embedded::EmbeddedOptions},
@@ -95,9 +95,4 @@ pub(super) fn data_dir(path: &Path) -> Result<(), Failure> {
             path.display()
         ))
     })
-}
-
-/// A state without documents.
-pub(super) fn state(workshop: Arc<Workshop>) -> State {
-    State::new(workshop)
 }

@@ -11,10 +11,8 @@ use super::{
 };
 use crate::{
     admin, cli,
-    observe::{
-        self, AccessLog, Metrics,
-        metrics::{Family, Kind},
-    },
+    compile::State,
+    observe::{self, AccessLog, Metrics, metrics::Family},
     proxy::Proxy,
     settings::{KeyOrigin, Role, Settings, admin_keys, environment},
     status::{self, Life},
@@ -57,7 +55,7 @@ pub(super) fn run(parts: Parts, file: cli::SettingsFile) -> Result<(), Failure> 
     )?;
     let authority = control.block_on(async {
         let store = open::store(&settings).await?;
-        let authority = Authority::new(store, open::state(workshop));
+        let authority = Authority::new(store, State::new(workshop));
         tokio::spawn(authority.clone().follow());
         first_configuration(&authority).await?;
         Ok::<_, Failure>(authority)
@@ -103,14 +101,8 @@ fn access_log(
 
 /// Figures that are asked for when somebody scrapes.
 fn export(metrics: &Metrics, authority: &Arc<Authority>) -> Result<(), prometheus::Error> {
-    let nodes = Family {
-        name: "upstream_status",
-        help: "Health of upstream nodes that are checked: 1 healthy, 0 unhealthy",
-        kind: Kind::Gauge,
-        labels: &["name", "ip", "port"],
-    };
     let of_nodes = authority.clone();
-    metrics.export(nodes, move |samples| {
+    metrics.export(Family::UPSTREAM_STATUS, move |samples| {
         for report in of_nodes
             .state()
             .upstreams()
@@ -127,14 +119,8 @@ fn export(metrics: &Metrics, authority: &Arc<Authority>) -> Result<(), prometheu
             }
         }
     })?;
-    let revision = Family {
-        name: "etcd_modify_indexes",
-        help: "Revision of the store: the newest one seen and the one that serves",
-        kind: Kind::Gauge,
-        labels: &["key"],
-    };
     let of_store = authority.status();
-    metrics.export(revision, move |samples| {
+    metrics.export(Family::MODIFY_INDEXES, move |samples| {
         let status = of_store.borrow();
         samples.push(&["x_etcd_index"], status.seen as f64);
         samples.push(&["max_modify_index"], status.serving as f64);

@@ -12,7 +12,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use crossway_sdk::{
     balance::Outcome as NodeOutcome,
-    exchange::{Exchange, expectation},
+    exchange::Exchange,
+    expectation,
     flow::Reply,
     plugin::Phases,
     request::{ResponseSource, Try},

@@ -47,6 +47,7 @@ pub mod build;
 pub mod consumer;
 pub mod definition;
 pub mod exchange;
+pub mod expectation;
 pub mod expr;
 pub mod flow;
 pub mod plugin;
