@@ -1,6 +1,6 @@
 //! From a document whose keys are known to typed settings: types, then ranges, then rules over several keys.
 
-use super::{Settings, StoreKind, value::Addresses};
+use super::{Endpoint, Settings, StoreKind, value::Addresses};
 use crossway_sdk::{expr::Template, schema::Schema};
 use serde_json::Value;
 use std::collections::HashSet;
@@ -50,6 +50,7 @@ fn rules(settings: &Settings) -> Result<(), Fault> {
             "TLS listeners are not available yet".to_owned(),
         );
     }
+    proxy_protocol(settings)?;
     if settings.store.kind() == StoreKind::File && settings.store.file.is_none() {
         return fault("store.file", "is needed when store.kind is file".to_owned());
     }
@@ -70,6 +71,33 @@ fn rules(settings: &Settings) -> Result<(), Fault> {
     for (name, template) in &settings.access_log.fields {
         if let Err(error) = Template::parse(template) {
             return fault(&format!("access_log.fields.{name}"), error.to_string());
+        }
+    }
+    Ok(())
+}
+
+/// The PROXY protocol is for listeners that there are, and somebody has to be believed.
+fn proxy_protocol(settings: &Settings) -> Result<(), Fault> {
+    let listen = &settings.listen;
+    let protocol = &listen.proxy_protocol;
+    for (index, endpoint) in protocol.on.iter().enumerate() {
+        let known = match endpoint {
+            Endpoint::Tcp(address) => {
+                let https = listen.https.iter().flat_map(Addresses::iter);
+                listen.http.iter().chain(https).any(|one| one == *address)
+            }
+            Endpoint::Unix(path) => listen.unix.contains(path),
+        };
+        let key = format!("listen.proxy_protocol.on[{index}]");
+        if !known {
+            return Err((
+                key,
+                format!("{endpoint} is none of the listeners of listen"),
+            ));
+        }
+        if matches!(endpoint, Endpoint::Tcp(_)) && protocol.trusted.set().is_empty() {
+            let key = "listen.proxy_protocol.trusted".to_owned();
+            return Err((key, format!("is needed for {endpoint}")));
         }
     }
     Ok(())

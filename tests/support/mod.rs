@@ -21,6 +21,7 @@ pub use client::{Connection, Request, Response};
 pub use gateway::{Builder, Gateway, Interface, Stopped};
 pub use headers::Headers;
 pub use ports::Port;
+pub use process::run_to_end;
 pub use received::Received;
 pub use tls::Identity;
 pub use upstream::{Answer, Reply, Upstream};
