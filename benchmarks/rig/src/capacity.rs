@@ -56,7 +56,10 @@ pub(crate) fn run(bench: &Bench, routes: usize) -> Result<String, Failure> {
         format!("{:.2}", up.took.as_secs_f64()),
     ]);
     let bytes = many.saturating_sub(one) as f64 * 1024.0 / routes.max(1) as f64;
-    table.row(&["memory per route 5 s after the start, bytes".to_owned(), format!("{bytes:.0}")]);
+    table.row(&[
+        "memory per route 5 s after the start, bytes".to_owned(),
+        format!("{bytes:.0}"),
+    ]);
     table.row(&[
         "RSS with one route, MB".to_owned(),
         format!("{:.1}", one as f64 / 1024.0),
