@@ -48,6 +48,11 @@ pub(super) fn of_pingora(settings: &Settings) -> ServerConf {
                 .saturating_add(5),
         ),
         graceful_shutdown_timeout_seconds: Some(1),
+        ca_file: settings
+            .upstream
+            .ca_file
+            .as_ref()
+            .map(|path| path.display().to_string()),
         // Each request bounds its own tries by its upstream's `retries`.
         max_retries: usize::MAX,
         ..ServerConf::default()

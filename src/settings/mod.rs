@@ -11,6 +11,7 @@ mod keys;
 mod logging;
 mod reference;
 mod store;
+mod tls;
 mod traffic;
 mod value;
 mod yaml;
@@ -21,6 +22,7 @@ pub use environment::process as environment;
 pub use error::SettingsError;
 pub use logging::{AccessLog, Log, LogFormat, LogLevel};
 pub use store::{Store, StoreKind};
+pub use tls::{Tls, TlsProtocol};
 pub use traffic::{Dns, Limits, Listen, Router, RouterMode, Shutdown, Upstream};
 pub use value::{
     Address, Addresses, HeaderText, LogTarget, NameServers, Networks, Seconds, Secret,
@@ -55,6 +57,8 @@ pub struct Settings {
     pub threads: usize,
     /// How the gateway stops.
     pub shutdown: Shutdown,
+    /// TLS towards clients. The certificates themselves are resources: `ssls`.
+    pub tls: Tls,
     /// How a request finds its route.
     pub router: Router,
     /// Connections to upstreams.
@@ -92,6 +96,7 @@ impl Default for Settings {
             store: Store::default(),
             threads: 0,
             shutdown: Shutdown::default(),
+            tls: Tls::default(),
             router: Router::default(),
             upstream: Upstream::default(),
             trusted_addresses: Networks::default(),

@@ -167,6 +167,14 @@ fn a_wrong_value_is_refused_with_its_path() {
             "listen",
             "expected keys and values: http, https, read_buffer",
         ),
+        ("tls: {protocols: []}", "tls.protocols", "at least 1"),
+        (
+            "tls: {protocols: [TLSv1.1]}",
+            "tls.protocols[0]",
+            "expected `TLSv1.2` or `TLSv1.3`",
+        ),
+        ("tls: {fallback_sni: \"\"}", "tls.fallback_sni", "too short"),
+        ("tls: {ocsp_reload: 0}", "tls.ocsp_reload", "at least 1"),
         (
             "listen: {read_buffer: 10}",
             "listen.read_buffer",

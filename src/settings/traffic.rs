@@ -5,6 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::{
     net::{Ipv4Addr, SocketAddr},
+    path::PathBuf,
     time::Duration,
 };
 
@@ -97,6 +98,9 @@ pub struct Upstream {
     /// Idle connections kept open to all nodes together, for each thread.
     #[schemars(range(min = 1, max = 65536))]
     pub keepalive_pool_size: usize,
+    /// A file with the authorities, in PEM, that may have issued the certificates of nodes; in place of those of the system. An
+    /// upstream may name its own in `tls.ca_certs`.
+    pub ca_file: Option<PathBuf>,
     /// How names of nodes are resolved.
     pub dns: Dns,
 }
@@ -105,6 +109,7 @@ impl Default for Upstream {
     fn default() -> Self {
         Self {
             keepalive_pool_size: 320,
+            ca_file: None,
             dns: Dns::default(),
         }
     }
