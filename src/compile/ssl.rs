@@ -26,6 +26,10 @@ impl State {
             )
         };
         let spec = lower(&ssl).map_err(refuse)?;
+        let now = jiff::Timestamp::now().as_second();
+        if ssl.status == Status::Enabled && spec.pairs.iter().any(|pair| pair.has_run_out(now)) {
+            tracing::warn!(%key, "a certificate has run out; it is served, and clients will refuse it");
+        }
         if ssl.r#type == SslType::Client {
             // Upstreams name it; what refers to it is compiled after it.
             return self.withdraw(&id);

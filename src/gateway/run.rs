@@ -53,6 +53,8 @@ pub(super) fn run(parts: Parts, file: cli::SettingsFile) -> Result<(), Failure> 
         control.handle().clone(),
         true,
     )?;
+    let staples = workshop.tls.staples.clone();
+    control.spawn(staples.follow(settings.tls.ocsp_reload.0));
     let authority = control.block_on(async {
         let store = open::store(&settings).await?;
         let authority = Authority::new(store, State::new(workshop));

@@ -136,7 +136,7 @@ impl<'a> Reader<'a> {
     fn element(&self) -> Option<(u8, &'a [u8], &'a [u8])> {
         let (&[tag, first], rest) = self.0.split_first_chunk::<2>()?;
         let (length, rest) = match first {
-            0..0x80 => (usize::from(first), rest),
+            0..=0x7f => (usize::from(first), rest),
             // More than four bytes of length are more than a response ever has.
             0x81..=0x84 => {
                 let (length, rest) = rest.split_at_checked(usize::from(first & 0x7f))?;
@@ -179,7 +179,7 @@ pub(super) mod tests {
         let length = content.len();
         let mut out = vec![tag];
         match u8::try_from(length) {
-            Ok(short @ 0..0x80) => out.push(short),
+            Ok(short @ 0..=0x7f) => out.push(short),
             Ok(byte) => out.extend([0x81, byte]),
             Err(_) => out.extend([0x82, (length >> 8) as u8, length as u8]),
         }

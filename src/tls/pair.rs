@@ -47,6 +47,13 @@ impl Pair {
         }
     }
 
+    /// Whether the certificate is no longer valid at this time, in seconds since 1970.
+    pub fn has_run_out(&self, now: i64) -> bool {
+        let own = self.0.cert.first();
+        let own = own.and_then(|der| x509_parser::parse_x509_certificate(der).ok());
+        own.is_some_and(|(_, own)| own.validity().not_after.timestamp() < now)
+    }
+
     /// The certificates, in DER, the pair's own first.
     pub fn chain(&self) -> &[CertificateDer<'static>] {
         &self.0.cert

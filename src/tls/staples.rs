@@ -65,7 +65,7 @@ impl Staples {
         }
     }
 
-    fn read(&self, directory: &Path) -> io::Result<BTreeSet<String>> {
+    pub(super) fn read(&self, directory: &Path) -> io::Result<BTreeSet<String>> {
         let mut problems = BTreeSet::new();
         let mut responses: HashMap<Vec<u8>, Vec<Arc<Response>>> = HashMap::new();
         for entry in fs::read_dir(directory)? {

@@ -472,7 +472,8 @@ fn a_response_in_the_directory_is_stapled_while_it_holds() {
 fn a_pair_is_read_and_belongs_together() {
     let authority = Authority::new("servers");
     let (one, other) = (authority.issues("a.test"), authority.issues("a.test"));
-    assert!(Pair::from_pem(&one.pem, &one.key).is_ok());
+    let pair = Pair::from_pem(&one.pem, &one.key).unwrap();
+    assert!(!pair.has_run_out(1_800_000_000) && pair.has_run_out(i64::MAX));
     assert_eq!(
         Pair::from_pem(&one.pem, &other.key).err(),
         Some(PairError::Mismatch)

@@ -18,7 +18,7 @@ mod upstream;
 mod wait;
 
 pub use admin::Admin;
-pub use client::{Connection, Handshake, Request, Response};
+pub use client::{Connection, Request, Response};
 #[allow(unused_imports, reason = "named by tests that come later")]
 pub use gateway::{Builder, Gateway, Interface, Stopped};
 pub use headers::Headers;

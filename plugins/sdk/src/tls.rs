@@ -1,7 +1,7 @@
 //! What the TLS handshake of a client's connection settled.
 
 use arc_swap::ArcSwapOption;
-use pingora_core::protocols::Digest;
+use pingora_core::protocols::{Digest, tls::SslDigest};
 use rustls_pki_types::CertificateDer;
 use std::{any::Any, fmt, sync::Arc};
 
@@ -35,6 +35,11 @@ impl TlsFacts {
             .user_data
             .as_ref()?
             .downcast_ref()
+    }
+
+    /// The same in Pingora's terms, as far as it has them.
+    pub fn digest(&self) -> SslDigest {
+        SslDigest::new(self.cipher, self.version, None, None, Vec::new())
     }
 
     /// What became of the client's certificate.
