@@ -18,13 +18,14 @@ pub(super) fn judge(session: &Session, flight: &InFlight) -> Result<(), Reply> {
     if !certificates.any_verifies() {
         return Ok(());
     }
-    let Some(facts) = session.digest().and_then(TlsFacts::of) else {
-        return Ok(());
-    };
-    let name = certificates.server_name(facts.server_name.as_deref());
+    let facts = session.digest().and_then(TlsFacts::of);
+    let asked = facts.and_then(|facts| facts.server_name.as_deref());
+    let name = certificates.server_name(asked);
     let own = name.and_then(|name| certificates.find(name));
     if let Some(verification) = own.and_then(|site| site.client()) {
-        let verdict = facts.judged_by(verification, |chain| verification.judge(chain));
+        let verdict = facts.map_or(Verification::None, |facts| {
+            facts.judged_by(verification, |chain| verification.judge(chain))
+        });
         let path = flight.request.path(session.req_header());
         if verdict != Verification::Success && !verification.skips(path) {
             tracing::debug!(name, %verdict, "a request has no certificate that it needs");
