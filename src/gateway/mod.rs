@@ -3,6 +3,7 @@
 mod check;
 mod connections;
 mod drain;
+mod edge;
 mod explain;
 mod handshakes;
 mod open;

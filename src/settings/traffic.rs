@@ -1,65 +1,9 @@
-//! Settings of the way that requests take: listeners, limits, routing, upstreams.
+//! Settings of the way that requests take: routing, upstreams, the end.
 
-use super::value::{Addresses, NameServers, Seconds};
+use super::value::{NameServers, Seconds};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::{
-    net::{Ipv4Addr, SocketAddr},
-    path::PathBuf,
-    time::Duration,
-};
-
-/// Where clients connect.
-#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct Listen {
-    /// Plain HTTP/1.1: an IP address and a port, or a list of them.
-    pub http: Addresses,
-    /// HTTPS. Not available yet: the gateway refuses to start when this is set.
-    pub https: Option<Addresses>,
-    /// Bytes of the buffer that each open client connection holds. Larger ones save system calls for large request heads and
-    /// uploads, smaller ones save memory when many connections are idle.
-    #[schemars(range(min = 1024, max = 65536))]
-    pub read_buffer: usize,
-}
-
-impl Default for Listen {
-    fn default() -> Self {
-        Self {
-            http: SocketAddr::from((Ipv4Addr::UNSPECIFIED, 9080)).into(),
-            https: None,
-            read_buffer: 8192,
-        }
-    }
-}
-
-/// What a request may not exceed.
-#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct Limits {
-    /// Bytes of the request target, query included. Above it the answer is 414.
-    #[schemars(range(min = 64, max = 65535))]
-    pub uri_bytes: usize,
-    /// Bytes of all request headers together. Above it the answer is 431.
-    #[schemars(range(min = 1024, max = 1_048_576))]
-    pub header_bytes: usize,
-    /// Number of request headers. Above it the answer is 431.
-    #[schemars(range(min = 1, max = 256))]
-    pub header_count: usize,
-    /// Bytes of a request body; 0 for no limit. Above it the answer is 413.
-    pub body_bytes: u64,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            uri_bytes: 8192,
-            header_bytes: 32768,
-            header_count: 100,
-            body_bytes: 0,
-        }
-    }
-}
+use std::{path::PathBuf, time::Duration};
 
 /// How a request finds its route.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]

@@ -356,7 +356,14 @@ async fn run(
     ports: &Ports,
     folder: &Path,
 ) -> Result<Process, String> {
-    let environment = [environment, &ports.environment()].concat();
+    let mut environment = environment.to_vec();
+    for (name, value) in ports.environment() {
+        // A test may want more addresses than one: `["{}", "127.0.0.1:20000"]`.
+        match environment.iter_mut().find(|(other, _)| *other == name) {
+            Some((_, own)) => *own = own.replace("{}", &value),
+            None => environment.push((name, value)),
+        }
+    }
     let log = log_path(folder);
     let mut process = Process::start(settings, &environment, &log);
     let started = Instant::now();

@@ -25,6 +25,7 @@ pub use headers::Headers;
 pub use http2::Http2;
 pub use pki::{Authority, Leaf};
 pub use ports::Port;
+pub use process::run_to_end;
 pub use received::Received;
 pub use tls::Identity;
 pub use upstream::{Answer, Reply, Upstream};
