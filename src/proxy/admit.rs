@@ -106,7 +106,7 @@ fn repair(session: &mut Session, seen: &Survey) -> Result<(), Reply> {
         }
     }
     if seen.lengths > 1 || seen.list_of_lengths {
-        // Pingora has found them equal: one says it all (RFC 9112 §6.3).
+        // In HTTP/2 they frame nothing. Pingora has found them equal: one says it all (RFC 9110 §8.6).
         let length = content_length(session.req_header()).ok_or_else(|| Reply::status(400))?;
         set(session, header::CONTENT_LENGTH, HeaderValue::from(length))?;
     }

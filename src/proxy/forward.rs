@@ -24,7 +24,15 @@ pub(super) fn shape(
     if let Some(method) = &flight.request.rewritten.method {
         head.set_method(method.clone());
     }
-    host(flight, head)?;
+    host(flight, client_host.is_some(), head)?;
+    if flight
+        .upstream
+        .as_ref()
+        .is_some_and(|u| u.spec().scheme.is_http2())
+    {
+        // Servers of gRPC ask for it, and Pingora takes it out (RFC 9110 §10.1.4: it speaks of one connection).
+        head.insert_header(header::TE, HeaderValue::from_static("trailers"))?;
+    }
     forwarded(flight, options, client_host, head)?;
     identity(flight, head)?;
     if !flight.route.as_ref().is_some_and(|route| route.websocket)
@@ -49,15 +57,20 @@ fn target(flight: &InFlight, head: &mut RequestHeader) -> Result<()> {
     head.set_raw_path(&target)
 }
 
-/// `pass_host` decides; a plugin's host counts only with `pass`.
-fn host(flight: &InFlight, head: &mut RequestHeader) -> Result<()> {
+/// `pass_host` decides; a plugin's host counts only with `pass`. A client of HTTP/1.0 may have named no host, an upstream is to
+/// get one in any case (RFC 9112 §3.2): the node's.
+fn host(flight: &InFlight, named: bool, head: &mut RequestHeader) -> Result<()> {
+    let of_node = || {
+        let picked = flight.picked.as_ref();
+        picked.map(|p| p.node().host_header().clone())
+    };
     let chosen = match flight.upstream.as_ref().map(|u| &u.spec().pass_host) {
-        Some(PassHost::Node) => flight
-            .picked
-            .as_ref()
-            .map(|p| p.node().host_header().clone()),
+        Some(PassHost::Node) => of_node(),
         Some(PassHost::Rewrite(value)) => Some(value.clone()),
-        _ => flight.request.rewritten.host.clone(),
+        _ => match &flight.request.rewritten.host {
+            None if !named => of_node(),
+            host => host.clone(),
+        },
     };
     match chosen {
         Some(value) => head.insert_header(header::HOST, value),

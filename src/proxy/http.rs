@@ -3,7 +3,7 @@
 use super::{
     InFlight, Options, Reports, admit, decide,
     exchange::Stage,
-    failure, forward, mtls,
+    failure, forward, grpc, mtls,
     reply::{self, insert},
     response,
 };
@@ -148,6 +148,9 @@ impl ProxyHttp for Proxy {
         match decide::decide(session, flight).await {
             Some(reply) => self.answer(session, flight, reply).await,
             None => {
+                if let Some(reply) = grpc::refusal(session.req_header(), flight) {
+                    return self.answer(session, flight, reply).await;
+                }
                 // The gateway itself says that the body may come: not every upstream does.
                 expectation::meet(session).await?;
                 Ok(false)

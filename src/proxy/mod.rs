@@ -5,6 +5,7 @@ mod decide;
 mod exchange;
 mod failure;
 mod forward;
+mod grpc;
 mod http;
 mod mtls;
 mod page;

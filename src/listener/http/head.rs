@@ -180,20 +180,14 @@ impl<'h> Fields<'h> {
     fn note(&mut self, field: &Header<'h>) -> Result<(), Refused> {
         let is = |name: &str| field.name.eq_ignore_ascii_case(name);
         match field.name.len() {
-            4 if is("host") => {
-                if self.host.replace(field.value).is_some() {
-                    return Err(Refused::Malformed);
-                }
-            }
+            4 if is("host") => once(&mut self.host, field.value)?,
             6 if is("expect") => {
                 self.expectation |= !field.value.eq_ignore_ascii_case(b"100-continue");
             }
             7 if is("upgrade") => self.upgrade = true,
             14 if is("content-length") => {
                 let length = decimal(field.value).ok_or(Refused::Malformed)?;
-                if self.length.replace(length).is_some() {
-                    return Err(Refused::Malformed);
-                }
+                once(&mut self.length, length)?;
             }
             17 if is("transfer-encoding") => {
                 let known = field.value.eq_ignore_ascii_case(b"chunked");
@@ -205,6 +199,14 @@ impl<'h> Fields<'h> {
             _ => {}
         }
         Ok(())
+    }
+}
+
+/// Two fields of one kind could be read in two ways.
+fn once<T>(place: &mut Option<T>, value: T) -> Result<(), Refused> {
+    match place.replace(value) {
+        None => Ok(()),
+        Some(_) => Err(Refused::Malformed),
     }
 }
 
@@ -229,7 +231,6 @@ static PLAIN: [bool; 256] = {
     let mut plain = [false; 256];
     let mut byte = 0;
     while byte < 256 {
-        #[expect(clippy::cast_possible_truncation, reason = "it is below 256")]
         let it = byte as u8;
         plain[byte] = it.is_ascii_alphanumeric()
             || matches!(
