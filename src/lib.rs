@@ -18,6 +18,7 @@ pub mod snapshot;
 pub mod status;
 pub mod store;
 pub mod sync;
+pub mod tls;
 pub mod upstream;
 
 pub use gateway::Gateway;

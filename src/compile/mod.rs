@@ -8,6 +8,7 @@ mod plugins;
 mod refusal;
 mod route;
 mod service;
+mod ssl;
 mod upstream;
 mod workshop;
 
@@ -22,6 +23,7 @@ use crate::{
     matcher::Matcher,
     model::{self, Kind, ResourceKey},
     snapshot::{ConsumerEntry, Consumers, Route, Snapshot},
+    tls::Certificates,
     upstream::Upstream,
 };
 use bytes::Bytes;
@@ -54,6 +56,7 @@ pub struct State {
     matcher: Arc<Matcher<Arc<Route>>>,
     global: Arc<Chain>,
     consumers: Arc<Consumers>,
+    certificates: Arc<Certificates>,
     no_plugins: Arc<Chain>,
     fresh: Vec<Fresh>,
     retired: Vec<Arc<Upstream>>,
@@ -93,6 +96,7 @@ impl State {
     pub fn new(workshop: Arc<Workshop>) -> Self {
         let matcher = Arc::new(Matcher::new(workshop.mode, Vec::new()));
         let tables = consumers::tables(&workshop);
+        let certificates = Arc::new(Certificates::new(&workshop.tls));
         Self {
             workshop,
             revision: 0,
@@ -110,6 +114,7 @@ impl State {
             matcher,
             global: Arc::new(Chain::compile(ChainOf::Global, Vec::new())),
             consumers: Arc::new(Consumers::new([], tables)),
+            certificates,
             no_plugins: Arc::new(Chain::compile(ChainOf::Route, Vec::new())),
             fresh: Vec::new(),
             retired: Vec::new(),
@@ -200,6 +205,7 @@ impl State {
         for kind in ORDER {
             for key in dirty.iter().filter(|k| k.kind == kind) {
                 let done = match kind {
+                    Kind::Ssl => self.compile_ssl(key),
                     Kind::PluginMetadata => self.compile_metadata(key),
                     Kind::Upstream => self.compile_upstream(key),
                     Kind::Service => self.compile_service(key),
@@ -221,7 +227,7 @@ impl State {
                         self.compile_route(key, &mut routes)
                     }
                     // Nothing is made of these, which is no reason to take them unread.
-                    Kind::Secret | Kind::Ssl | Kind::Proto | Kind::StreamRoute => self.judge(key),
+                    Kind::Secret | Kind::Proto | Kind::StreamRoute => self.judge(key),
                 };
                 if let Err(refusal) = done {
                     refusals.push(refusal);
@@ -338,6 +344,7 @@ impl State {
             routes: self.matcher.clone(),
             global: self.global.clone(),
             consumers: self.consumers.clone(),
+            certificates: self.certificates.clone(),
         }
     }
 

@@ -5,6 +5,7 @@ mod connections;
 mod drain;
 mod edge;
 mod explain;
+mod handshakes;
 mod memory;
 mod open;
 mod options;

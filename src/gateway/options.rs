@@ -44,6 +44,11 @@ pub(super) fn of_pingora(settings: &Settings) -> ServerConf {
     ServerConf {
         threads: settings.worker_threads().get(),
         upstream_keepalive_pool_size: settings.upstream.keepalive_pool_size,
+        ca_file: settings
+            .upstream
+            .ca_file
+            .as_ref()
+            .map(|path| path.display().to_string()),
         // Each request bounds its own tries by its upstream's `retries`.
         max_retries: usize::MAX,
         ..ServerConf::default()

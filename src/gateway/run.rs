@@ -3,7 +3,9 @@
 use super::{
     Failure, Parts,
     drain::{self, End, Signals},
-    edge, memory, open, options,
+    edge,
+    handshakes::Handshakes,
+    memory, open, options,
     reports::Reports,
     rotate::Rotations,
 };
@@ -47,6 +49,8 @@ pub(super) fn run(parts: Parts, file: cli::SettingsFile) -> Result<(), Failure> 
         control.handle().clone(),
         true,
     )?;
+    let staples = workshop.tls.staples.clone();
+    control.spawn(staples.follow(settings.tls.ocsp_reload.0));
     let authority = control.block_on(async {
         let store = open::store(&settings).await?;
         let authority = Authority::new(store, State::new(workshop));
@@ -240,10 +244,11 @@ fn serve_traffic(
         options::of_http(settings),
         counters,
     ));
+    let tls = Arc::new(Handshakes(authority.current()));
     let (stopping, stop) = Stop::new();
     {
         let _inside = workers.enter();
-        edge::open(settings, http, None, &edge, &stop)?;
+        edge::open(settings, http, Some(tls), &edge, &stop)?;
     }
     let (mut signals, rotations) = {
         let _inside = control.enter();

@@ -3,7 +3,7 @@
 use super::{
     InFlight, Options, Reports, admit, decide,
     exchange::Stage,
-    failure, forward, grpc,
+    failure, forward, grpc, mtls,
     reply::{self, insert},
     response,
 };
@@ -135,6 +135,11 @@ impl ProxyHttp for Proxy {
             session.set_write_timeout(Some(self.options.client_write_timeout));
         }
         if let Err(reply) = admit::admit(session, flight, &self.options) {
+            return self.answer(session, flight, reply).await;
+        }
+        if flight.request.tls
+            && let Err(reply) = mtls::judge(session, flight)
+        {
             return self.answer(session, flight, reply).await;
         }
         if session.req_header().version == Version::HTTP_10 {

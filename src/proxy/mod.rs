@@ -7,6 +7,7 @@ mod failure;
 mod forward;
 mod grpc;
 mod http;
+mod mtls;
 mod page;
 mod reply;
 mod response;

@@ -44,12 +44,6 @@ fn ranges(schema: &Value, document: &Value) -> Result<(), Fault> {
 
 fn rules(settings: &Settings) -> Result<(), Fault> {
     let fault = |key: &str, message: String| Err((key.to_owned(), message));
-    if settings.listen.https.is_some() {
-        return fault(
-            "listen.https",
-            "TLS listeners are not available yet".to_owned(),
-        );
-    }
     proxy_protocol(settings)?;
     if settings.store.kind() == StoreKind::File && settings.store.file.is_none() {
         return fault("store.file", "is needed when store.kind is file".to_owned());
@@ -109,6 +103,8 @@ fn clash(settings: &Settings) -> Option<(&'static str, &'static str, std::net::S
         .map(|a| ("listen.http", a))
         .collect();
     let mut taken = http;
+    let https = settings.listen.https.iter().flat_map(Addresses::iter);
+    let https = https.map(|a| ("listen.https", a));
     let admin = settings
         .admin
         .enabled
@@ -117,7 +113,7 @@ fn clash(settings: &Settings) -> Option<(&'static str, &'static str, std::net::S
         ("control.listen", settings.control.listen.0),
         ("metrics.listen", settings.metrics.listen.0),
     ];
-    for (key, address) in admin.into_iter().chain(others) {
+    for (key, address) in https.chain(admin).chain(others) {
         let other = taken
             .iter()
             .find(|(_, one)| *one == address && address.port() != 0);

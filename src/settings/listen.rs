@@ -15,7 +15,8 @@ use std::{
 pub struct Listen {
     /// Plain HTTP/1.1: an IP address and a port, or a list of them.
     pub http: Addresses,
-    /// HTTPS. Not available yet: the gateway refuses to start when this is set.
+    /// HTTPS, with HTTP/2 for clients that offer it: an IP address and a port, or a list of them. Certificates are resources
+    /// (`ssls`); `tls` says the rest.
     pub https: Option<Addresses>,
     /// Paths of Unix sockets, for plain HTTP/1.1. A socket that a process which is gone left behind is replaced.
     pub unix: Vec<PathBuf>,

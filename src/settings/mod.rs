@@ -13,6 +13,7 @@ mod listen;
 mod logging;
 mod reference;
 mod store;
+mod tls;
 mod traffic;
 mod value;
 mod yaml;
@@ -25,6 +26,7 @@ pub use limits::{Http2, Limits};
 pub use listen::{Listen, ProxyProtocol};
 pub use logging::{AccessLog, Log, LogFormat, LogLevel};
 pub use store::{Store, StoreKind};
+pub use tls::{Tls, TlsProtocol};
 pub use traffic::{Dns, Router, RouterMode, Shutdown, Upstream};
 pub use value::{
     Address, Addresses, Endpoint, HeaderText, LogTarget, NameServers, Networks, Seconds, Secret,
@@ -59,6 +61,8 @@ pub struct Settings {
     pub threads: usize,
     /// How the gateway stops.
     pub shutdown: Shutdown,
+    /// TLS towards clients. The certificates themselves are resources: `ssls`.
+    pub tls: Tls,
     /// How a request finds its route.
     pub router: Router,
     /// Connections to upstreams.
@@ -96,6 +100,7 @@ impl Default for Settings {
             store: Store::default(),
             threads: 0,
             shutdown: Shutdown::default(),
+            tls: Tls::default(),
             router: Router::default(),
             upstream: Upstream::default(),
             trusted_addresses: Networks::default(),

@@ -158,15 +158,23 @@ fn a_wrong_value_is_refused_with_its_path() {
             "listed twice",
         ),
         (
-            "listen: {https: \"0.0.0.0:443\"}",
-            "listen.https",
-            "TLS listeners are not available yet",
-        ),
-        (
             "listen: 80",
             "listen",
             "expected keys and values: backlog, h2c, http, https, proxy_protocol, reuse_port, tcp_keepalive, unix",
         ),
+        (
+            "listen: {https: \"0.0.0.0:9080\"}",
+            "listen.https",
+            "0.0.0.0:9080 is the address of listen.http too",
+        ),
+        ("tls: {protocols: []}", "tls.protocols", "at least 1"),
+        (
+            "tls: {protocols: [TLSv1.1]}",
+            "tls.protocols[0]",
+            "expected `TLSv1.2` or `TLSv1.3`",
+        ),
+        ("tls: {fallback_sni: \"\"}", "tls.fallback_sni", "too short"),
+        ("tls: {ocsp_reload: 0}", "tls.ocsp_reload", "at least 1"),
         ("listen: {backlog: 0}", "listen.backlog", "at least 1"),
         (
             "admin: {allow: [10.0.0.0/33]}",

@@ -3,7 +3,7 @@
 use super::value::{NameServers, Seconds};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 /// How a request finds its route.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
@@ -42,6 +42,9 @@ pub struct Upstream {
     /// Idle connections kept open to all nodes together, for each thread.
     #[schemars(range(min = 1, max = 65536))]
     pub keepalive_pool_size: usize,
+    /// A file with the authorities, in PEM, that may have issued the certificates of nodes; in place of those of the system. An
+    /// upstream may name its own in `tls.ca_certs`.
+    pub ca_file: Option<PathBuf>,
     /// How names of nodes are resolved.
     pub dns: Dns,
 }
@@ -50,6 +53,7 @@ impl Default for Upstream {
     fn default() -> Self {
         Self {
             keepalive_pool_size: 320,
+            ca_file: None,
             dns: Dns::default(),
         }
     }

@@ -6,7 +6,7 @@ mod route;
 pub use consumers::{ConsumerEntry, Consumers};
 pub use route::{Route, Standing, Target};
 
-use crate::{chain::Chain, matcher::Matcher};
+use crate::{chain::Chain, matcher::Matcher, tls::Certificates};
 use arc_swap::ArcSwap;
 use crossway_sdk::{
     consumer::{AuthSlot, Consumer, CredentialTable},
@@ -24,6 +24,8 @@ pub struct Snapshot {
     pub global: Arc<Chain>,
     /// Consumers and their credentials.
     pub consumers: Arc<Consumers>,
+    /// What TLS handshakes get, by server name.
+    pub certificates: Arc<Certificates>,
 }
 
 impl Configuration for Snapshot {

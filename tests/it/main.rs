@@ -40,4 +40,8 @@ mod precedence;
 mod routing;
 mod service_plugins;
 mod signals;
+mod tls_clients;
+mod tls_names;
+mod tls_refusals;
+mod tls_upstreams;
 mod upstreams;

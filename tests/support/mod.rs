@@ -6,7 +6,9 @@ mod admin;
 mod client;
 mod gateway;
 mod headers;
+mod http2;
 mod message;
+mod pki;
 mod ports;
 mod process;
 mod received;
@@ -20,6 +22,8 @@ pub use client::{Connection, Request, Response};
 #[allow(unused_imports, reason = "named by tests that come later")]
 pub use gateway::{Builder, Gateway, Interface, Stopped};
 pub use headers::Headers;
+pub use http2::Http2;
+pub use pki::{Authority, Leaf};
 pub use ports::Port;
 pub use process::run_to_end;
 pub use received::Received;

@@ -58,6 +58,7 @@ pub mod schema;
 pub mod shared;
 #[cfg(feature = "testing")]
 pub mod testing;
+pub mod tls;
 pub mod upstream;
 pub mod variables;
 

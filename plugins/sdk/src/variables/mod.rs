@@ -5,6 +5,7 @@ mod clock;
 mod graphql;
 mod multipart;
 mod query;
+mod tls;
 mod tries;
 
 #[cfg(all(test, feature = "testing"))]
@@ -43,7 +44,7 @@ impl Lookup for View<'_> {
     }
 }
 
-/// The value of a variable. Families that this build has no source for (PROXY protocol, client certificates, caches)
+/// The value of a variable. Families that this build has no source for (PROXY protocol, caches)
 /// have no value, as in nginx when the feature is off.
 fn answer<'a>(
     session: &'a Session,
@@ -157,7 +158,17 @@ fn answer<'a>(
         Variable::MatchedUri => Some(Value::text(&*request.matched.as_ref()?.path)),
         Variable::MatchedHost => request.matched.as_ref()?.host.as_deref().map(Value::text),
         Variable::RateLimitingInfo => request.rate_limiting_info.as_deref().map(Value::text),
-        Variable::SslProtocol | Variable::SslCipher => query::tls(session, variable),
+        Variable::SslProtocol
+        | Variable::SslCipher
+        | Variable::SslServerName
+        | Variable::SslSessionReused
+        | Variable::SslClientVerify
+        | Variable::SslClientSubject
+        | Variable::SslClientIssuer
+        | Variable::SslClientSerial
+        | Variable::SslClientFingerprint
+        | Variable::SslClientCert
+        | Variable::SslClientEscapedCert => tls::answer(session.digest()?, variable),
         _ => tries::answer(request, head, variable),
     }
 }
