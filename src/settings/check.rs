@@ -81,6 +81,16 @@ fn clash(settings: &Settings) -> Option<(&'static str, &'static str, std::net::S
         .map(|a| ("listen.http", a))
         .collect();
     let mut taken = http;
+    for listener in settings.stream.tcp.iter() {
+        let address = listener.address;
+        let other = taken
+            .iter()
+            .find(|(_, one)| *one == address && address.port() != 0);
+        if let Some((other, _)) = other {
+            return Some(("stream.tcp", other, address));
+        }
+        taken.push(("stream.tcp", address));
+    }
     let admin = settings
         .admin
         .enabled

@@ -11,6 +11,7 @@ mod keys;
 mod logging;
 mod reference;
 mod store;
+mod stream;
 mod traffic;
 mod value;
 mod yaml;
@@ -21,6 +22,7 @@ pub use environment::process as environment;
 pub use error::SettingsError;
 pub use logging::{AccessLog, Log, LogFormat, LogLevel};
 pub use store::{Store, StoreKind};
+pub use stream::{Stream, StreamTls, TcpListener, TcpListeners};
 pub use traffic::{Dns, Limits, Listen, Router, RouterMode, Shutdown, Upstream};
 pub use value::{
     Address, Addresses, HeaderText, LogTarget, NameServers, Networks, Seconds, Secret,
@@ -39,6 +41,8 @@ use std::{collections::BTreeMap, num::NonZero, path::Path, path::PathBuf, thread
 pub struct Settings {
     /// Where clients connect.
     pub listen: Listen,
+    /// Where TCP, TLS and UDP sessions come in.
+    pub stream: Stream,
     /// The Admin API.
     pub admin: Admin,
     /// The control API: status, health, explanations.
@@ -85,6 +89,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             listen: Listen::default(),
+            stream: Stream::default(),
             admin: Admin::default(),
             control: Control::default(),
             metrics: Metrics::default(),
