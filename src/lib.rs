@@ -8,6 +8,7 @@ pub mod chain;
 pub mod cli;
 pub mod compile;
 pub mod gateway;
+pub mod listener;
 pub mod matcher;
 pub mod model;
 pub mod observe;
