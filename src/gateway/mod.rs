@@ -9,6 +9,7 @@ mod options;
 mod reports;
 mod rotate;
 mod run;
+mod streams;
 
 use crate::{
     cli::{Arguments, Command},

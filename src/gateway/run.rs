@@ -7,7 +7,7 @@ use super::{
     open, options,
     reports::Reports,
     rotate::Rotations,
-    say,
+    say, streams,
 };
 use crate::{
     admin, cli,
@@ -208,6 +208,7 @@ fn admin(settings: &Settings, authority: &Arc<Authority>) -> Result<admin::Admin
     options.max_body = settings.admin.max_body_size;
     options.cors = settings.admin.cors;
     options.allow = settings.admin.allow.set().clone();
+    options.stream = settings.stream.enabled();
     Ok(admin::Admin::new(authority.clone(), keys, options))
 }
 
@@ -251,6 +252,7 @@ fn serve_traffic(
         tracing::info!(%address, "serving HTTP");
     }
     server.add_service(service);
+    let streams = streams::open(settings, authority, metrics)?;
     let (stop, mut begun, rotations) = {
         let _inside = control.enter();
         let (stop, begun) = Stop::new(life.clone()).map_err(Failure::new)?;
@@ -259,15 +261,20 @@ fn serve_traffic(
     control.spawn(rotations.follow(access_log.clone()));
     control.spawn(begin(settings.listen.http.iter().collect(), life));
     let limit = settings.shutdown.drain_timeout.0;
+    let open = metrics.streams().clone();
     control.spawn(async move {
         if begun.wait_for(|stopping| *stopping).await.is_err() {
             return;
         }
-        let left = drain::drained(&traffic, limit).await;
+        if let Some(streams) = &streams {
+            streams.stop();
+        }
+        let in_flight = || traffic.totals().in_flight + open.open_connections();
+        let left = drain::drained(in_flight, limit).await;
         if left > 0 {
             tracing::warn!(
-                requests = left,
-                "the drain timeout ended requests that were in flight"
+                left,
+                "the drain timeout ended requests and TCP sessions that were in flight"
             );
         }
         if let Some(log) = access_log {

@@ -14,7 +14,7 @@ mod tcp;
 mod tests;
 mod udp;
 
-pub use tcp::{Accepted, Tls};
+pub use tcp::TcpSessions;
 
 use crate::{
     observe::{Metrics, metrics::StreamListener},

@@ -16,15 +16,19 @@ use tokio::{
 };
 
 /// How a session ended.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub(super) enum End {
     /// Both sides ended it in good order.
+    #[error("both sides closed it")]
     Closed,
     /// Nothing was sent for too long.
+    #[error("nothing was sent for too long")]
     Idle,
     /// The client's connection broke.
+    #[error("the client's connection broke: {0}")]
     Client(io::Error),
     /// The node's connection broke.
+    #[error("the node's connection broke: {0}")]
     Node(io::Error),
 }
 

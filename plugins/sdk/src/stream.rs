@@ -73,7 +73,8 @@ pub struct StreamSession {
     /// What was transferred.
     pub bytes: SessionBytes,
     /// How it went, in the terms of nginx: 200 when one side closed, 403 (or its own status) when a plugin refused, 500
-    /// when one failed, 502 when no node took it or it broke, 503 when there was no node. 0 while it lasts.
+    /// when one failed, 499 when the client's connection broke, 502 when no node took it, its connection broke or nothing was
+    /// sent for too long, 503 when there was no node. 0 while it lasts.
     pub status: u16,
     /// For the chain: what `_meta.filter` said, by slot.
     pub admitted: SmallVec<[(Slot, bool); 2]>,
@@ -84,13 +85,15 @@ pub struct StreamSession {
 }
 
 impl StreamSession {
-    /// A session that has just begun.
+    /// A session that has just begun. An IPv4 address in IPv6 form, as a socket for both has it, becomes one of IPv4.
     pub fn new(
         transport: Transport,
         client: SocketAddr,
         server: SocketAddr,
         listener: Arc<str>,
     ) -> Self {
+        let canonical = |at: SocketAddr| SocketAddr::new(at.ip().to_canonical(), at.port());
+        let (client, server) = (canonical(client), canonical(server));
         Self {
             started: Instant::now(),
             started_at: SystemTime::now(),
