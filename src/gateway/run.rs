@@ -252,7 +252,7 @@ fn serve_traffic(
         tracing::info!(%address, "serving HTTP");
     }
     server.add_service(service);
-    let streams = streams::open(settings, authority, metrics)?;
+    let streams = streams::open(settings, authority, metrics, None)?;
     let (stop, mut begun, rotations) = {
         let _inside = control.enter();
         let (stop, begun) = Stop::new(life.clone()).map_err(Failure::new)?;

@@ -4,6 +4,7 @@ use super::Failure;
 use crate::{
     listener::{
         Address, Bound, Census, Edge, Listener, ProxyProtocol, SocketOptions, Stop, Stopping,
+        Tls,
     },
     observe::Metrics,
     settings::{Settings, Stream, StreamTls, TcpListener},
@@ -21,8 +22,17 @@ const HANDSHAKE: Duration = Duration::from_secs(30);
 /// What serves sessions, as long as it is held.
 pub(super) struct Streams {
     stopping: Stopping,
-    /// Its threads are those of the sessions.
-    _runtime: Runtime,
+    /// Its threads are those of the sessions; there as long as this is.
+    runtime: Option<Runtime>,
+}
+
+impl Drop for Streams {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            // Whoever drops this may be a task, which must not wait.
+            runtime.shutdown_background();
+        }
+    }
 }
 
 impl Streams {
@@ -32,11 +42,12 @@ impl Streams {
     }
 }
 
-/// Opens the listeners that the settings name; `None` when they name none.
+/// Opens the listeners that the settings name; `None` when they name none. `tls` has the certificates for those that end TLS.
 pub(super) fn open(
     settings: &Settings,
     authority: &Authority,
     metrics: &Arc<Metrics>,
+    tls: Option<&Arc<dyn Tls>>,
 ) -> Result<Option<Streams>, Failure> {
     let stream = &settings.stream;
     if !stream.enabled() {
@@ -53,7 +64,7 @@ pub(super) fn open(
     let edge = Edge::new(0, 0, Arc::new(CountedElsewhere));
     let inside = runtime.enter();
     for tcp in stream.tcp.iter() {
-        let listener = listener(settings, tcp, &proxy)?;
+        let listener = listener(settings, tcp, &proxy, tls)?;
         let bound = Bound::open(listener.setting, &listener.address, &listener.socket, None)
             .map_err(Failure::new)?;
         tracing::info!(address = %tcp.address, tls = ?tcp.tls, "serving TCP");
@@ -70,7 +81,7 @@ pub(super) fn open(
     drop(inside);
     Ok(Some(Streams {
         stopping,
-        _runtime: runtime,
+        runtime: Some(runtime),
     }))
 }
 
@@ -89,13 +100,18 @@ fn listener(
     settings: &Settings,
     tcp: &TcpListener,
     proxy: &Arc<StreamProxy>,
+    tls: Option<&Arc<dyn Tls>>,
 ) -> Result<Listener, Failure> {
-    if tcp.tls == StreamTls::Terminate {
-        let address = tcp.address;
-        return Err(Failure(format!(
-            "settings: stream.tcp: {address}: tls is not available yet"
-        )));
-    }
+    let tls = match (tcp.tls, tls) {
+        (StreamTls::Off | StreamTls::Passthrough, _) => None,
+        (StreamTls::Terminate, Some(tls)) => Some(tls.clone()),
+        (StreamTls::Terminate, None) => {
+            let address = tcp.address;
+            return Err(Failure(format!(
+                "settings: stream.tcp: {address}: tls is not available yet"
+            )));
+        }
+    };
     let counted = proxy.listener(&tcp.address.to_string(), true);
     let passthrough = tcp.tls == StreamTls::Passthrough;
     let sessions = TcpSessions::new(proxy.clone(), counted, passthrough);
@@ -107,7 +123,7 @@ fn listener(
             trusted: settings.trusted_addresses.set().clone(),
             timeout: PROXY_HEADER,
         }),
-        tls: None,
+        tls,
         handshake_timeout: HANDSHAKE,
         serve: Arc::new(sessions),
     })
