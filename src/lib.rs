@@ -19,6 +19,7 @@ pub mod status;
 pub mod store;
 pub mod stream;
 pub mod sync;
+pub mod tls;
 pub mod upstream;
 
 pub use gateway::Gateway;

@@ -8,6 +8,7 @@ mod plugins;
 mod refusal;
 mod route;
 mod service;
+mod ssl;
 mod stream_route;
 mod upstream;
 mod workshop;
@@ -23,6 +24,7 @@ use crate::{
     matcher::{Matcher, SessionMatcher, SessionSpec},
     model::{self, Kind, ResourceKey},
     snapshot::{ConsumerEntry, Consumers, Route, Snapshot, StreamRoute},
+    tls::Certificates,
     upstream::Upstream,
 };
 use bytes::Bytes;
@@ -57,6 +59,7 @@ pub struct State {
     session_matcher: Arc<SessionMatcher<Arc<StreamRoute>>>,
     global: Arc<Chain>,
     consumers: Arc<Consumers>,
+    certificates: Arc<Certificates>,
     no_plugins: Arc<Chain>,
     fresh: Vec<Fresh>,
     retired: Vec<Arc<Upstream>>,
@@ -96,6 +99,7 @@ impl State {
     pub fn new(workshop: Arc<Workshop>) -> Self {
         let matcher = Arc::new(Matcher::new(workshop.mode, Vec::new()));
         let tables = consumers::tables(&workshop);
+        let certificates = Arc::new(Certificates::new(&workshop.tls));
         Self {
             workshop,
             revision: 0,
@@ -115,6 +119,7 @@ impl State {
             session_matcher: Arc::default(),
             global: Arc::new(Chain::compile(ChainOf::Global, Vec::new())),
             consumers: Arc::new(Consumers::new([], tables)),
+            certificates,
             no_plugins: Arc::new(Chain::compile(ChainOf::Route, Vec::new())),
             fresh: Vec::new(),
             retired: Vec::new(),
@@ -205,6 +210,7 @@ impl State {
         for kind in ORDER {
             for key in dirty.iter().filter(|k| k.kind == kind) {
                 let done = match kind {
+                    Kind::Ssl => self.compile_ssl(key),
                     Kind::PluginMetadata => self.compile_metadata(key),
                     Kind::Upstream => self.compile_upstream(key),
                     Kind::Service => self.compile_service(key),
@@ -230,7 +236,7 @@ impl State {
                         self.compile_stream_route(key)
                     }
                     // Nothing is made of these, which is no reason to take them unread.
-                    Kind::Secret | Kind::Ssl | Kind::Proto => self.judge(key),
+                    Kind::Secret | Kind::Proto => self.judge(key),
                 };
                 if let Err(refusal) = done {
                     refusals.push(refusal);
@@ -351,6 +357,7 @@ impl State {
             streams: self.session_matcher.clone(),
             global: self.global.clone(),
             consumers: self.consumers.clone(),
+            certificates: self.certificates.clone(),
         }
     }
 

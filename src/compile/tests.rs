@@ -90,6 +90,11 @@ impl House {
         let workshop = Arc::new(Workshop {
             registry,
             environment: Arc::new(environment),
+            tls: Arc::new(
+                crate::tls::Environment::new(Default::default(), crate::tls::Staples::none())
+                    .unwrap(),
+            ),
+            https_port: None,
             mode: Mode::HostThenPath,
             metrics: prometheus::Registry::new(),
             shared: Default::default(),
@@ -376,4 +381,54 @@ fn what_is_refused_already_does_not_stand_in_the_way_of_others() {
     let better = json!({"nodes": {"127.0.0.1:1981": 1}}).to_string();
     assert_eq!(house.state.trial(&key, better.into()), Ok(()));
     assert!(house.state.trial(&key, "{\"nodes\": 1}".into()).is_err());
+}
+
+fn certificate(name: &str) -> Value {
+    let made = rcgen::generate_simple_self_signed(vec![name.to_owned()]).unwrap();
+    json!({"sni": name, "cert": made.cert.pem(), "key": made.signing_key.serialize_pem()})
+}
+
+#[test]
+fn a_change_of_one_certificate_prepares_that_one_alone() {
+    let mut house = House::new();
+    assert_eq!(house.put("ssls/a", certificate("a.test")), []);
+    assert_eq!(house.put("ssls/b", certificate("b.test")), []);
+    let before = house.state.snapshot().certificates;
+    let mut changed = certificate("c.test");
+    assert_eq!(house.put("ssls/a", changed.clone()), []);
+    let now = house.state.snapshot().certificates;
+    assert!(now.find("a.test").is_none() && now.find("c.test").is_some());
+    assert!(before.find("a.test").is_some(), "a snapshot never changes");
+    let of_b = [&before, &now].map(|c| c.find("b.test").unwrap().clone());
+    assert!(Arc::ptr_eq(&of_b[0], &of_b[1]));
+    // A route is nothing to certificates.
+    house.put("routes/1", json!({"uri": "/1", "upstream": upstream()}));
+    assert!(Arc::ptr_eq(&now, &house.state.snapshot().certificates));
+    changed["status"] = json!(0);
+    assert_eq!(house.put("ssls/a", changed.clone()), []);
+    assert!(house.state.snapshot().certificates.find("c.test").is_none());
+    changed["status"] = json!(1);
+    changed["type"] = json!("client");
+    assert_eq!(house.put("ssls/a", changed), []);
+    assert!(house.state.snapshot().certificates.find("c.test").is_none());
+    assert_eq!(house.delete("ssls/b"), []);
+    assert!(house.state.snapshot().certificates.find("b.test").is_none());
+}
+
+#[test]
+fn a_refused_certificate_leaves_its_last_good_form_serving() {
+    let mut house = House::new();
+    assert_eq!(house.put("ssls/a", certificate("a.test")), []);
+    let mut wrong = certificate("a.test");
+    wrong["key"] = certificate("a.test")["key"].clone();
+    let refusals = house.put("ssls/a", wrong);
+    assert_eq!(refusals.len(), 1);
+    assert_eq!(
+        (refusals[0].path.as_str(), refusals[0].message.as_str()),
+        (
+            "/key",
+            "invalid configuration: the private key does not fit the certificate (at /key)"
+        )
+    );
+    assert!(house.state.snapshot().certificates.find("a.test").is_some());
 }

@@ -4,6 +4,7 @@ use super::{Fresh, Refusal, State, checks, plugins::refuse_secrets};
 use crate::{
     model::{self, Id, Kind, ResourceKey, health, upstream::HashOn},
     snapshot::Target,
+    tls::Pair,
     upstream::{
         HashKey, Keepalive, NodeSpec, OnAllUnhealthy, PassHost, Scheme, Spec, Timeouts, Tls,
         Upstream,
@@ -11,7 +12,10 @@ use crate::{
 };
 use crossway_sdk::expr::{Template, Variable};
 use http::{HeaderName, HeaderValue};
-use pingora_core::utils::tls::CertKey;
+use pingora_core::{
+    protocols::tls::CaType,
+    utils::tls::{CertKey, WrappedX509, parse_x509},
+};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 use serde_json::Value;
 use std::{
@@ -171,6 +175,7 @@ impl State {
         }
         let mut spec = lower(identity, &model).map_err(|(path, message)| refuse(path, message))?;
         spec.tls.client_cert = client_cert;
+        spec.tls.ca = authorities(&model).map_err(|(path, message)| refuse(&path, message))?;
         let previous = before.as_ref().map(|(upstream, _)| upstream);
         let built = Upstream::build(spec, previous, &self.workshop.environment);
         built
@@ -217,22 +222,40 @@ impl State {
     }
 }
 
+/// The authorities that the upstream names itself. Pingora finds out only when it connects that one cannot be used, so
+/// that is tried here.
+fn authorities(model: &model::Upstream) -> Result<Option<Arc<CaType>>, (String, String)> {
+    let Some(named) = model.tls.as_ref().and_then(|t| t.ca_certs.as_ref()) else {
+        return Ok(None);
+    };
+    let mut store = rustls::RootCertStore::empty();
+    let mut all = Vec::new();
+    for (index, text) in named.iter().enumerate() {
+        let at = |message: String| (format!("/tls/ca_certs/{index}"), message);
+        refuse_secrets(&Value::String(text.clone()), &mut String::new())
+            .map_err(|e| at(e.message))?;
+        for der in CertificateDer::pem_slice_iter(text.as_bytes()) {
+            let der = der.map_err(|e| at(format!("failed to parse cert: {e}")))?;
+            x509_parser::parse_x509_certificate(&der)
+                .map_err(|e| at(format!("failed to parse cert: {e}")))?;
+            store
+                .add(der.clone())
+                .map_err(|e| at(format!("failed to parse cert: {e}")))?;
+            all.push(WrappedX509::new(der.to_vec(), parse_x509));
+        }
+    }
+    Ok(Some(all.into()))
+}
+
 fn pair(cert: &str, key: &str) -> Result<Arc<CertKey>, String> {
     for text in [cert, key] {
         refuse_secrets(&Value::String(text.to_owned()), &mut String::new())
             .map_err(|e| e.to_string())?;
     }
-    let chain = CertificateDer::pem_slice_iter(cert.as_bytes()).map(|der| der.map(|d| d.to_vec()));
-    let chain = chain
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(|e| format!("failed to parse cert: {e}"))?;
-    if chain.is_empty() {
-        return Err("failed to parse cert: no certificate found".to_owned());
-    }
+    // Pingora takes both on trust, and finds out when it connects.
+    let known = Pair::from_pem(cert, key).map_err(|e| e.to_string())?;
+    let chain = known.chain().iter().map(|der| der.to_vec()).collect();
     let key = PrivateKeyDer::from_pem_slice(key.as_bytes())
-        .map_err(|e| format!("failed to parse key: {e}"))?;
-    // Pingora takes the key on trust when it connects.
-    rustls::crypto::ring::sign::any_supported_type(&key)
         .map_err(|e| format!("failed to parse key: {e}"))?;
     Ok(Arc::new(CertKey::new(chain, key.secret_der().to_vec())))
 }
@@ -267,9 +290,8 @@ fn fit(key: &ResourceKey, at: &str, model: &model::Upstream, using: Use) -> Resu
     let place = at.strip_prefix('/').map_or_else(String::new, |place| {
         format!("property \"{place}\" validation failed: ")
     });
-    let message = format!(
-        "invalid configuration: {place}property \"scheme\" validation failed: {why}"
-    );
+    let message =
+        format!("invalid configuration: {place}property \"scheme\" validation failed: {why}");
     Err(Refusal::new(key, &format!("{at}/scheme"), message))
 }
 
@@ -301,7 +323,11 @@ fn lower(identity: &str, model: &model::Upstream) -> Result<Spec, Wrong> {
     };
     let nodes = nodes.iter().map(|node| {
         let port = node.port.or(scheme.default_port()).ok_or_else(|| {
-            let message = format!("node {}: a port is needed with scheme {}", node.host, scheme.as_str());
+            let message = format!(
+                "node {}: a port is needed with scheme {}",
+                node.host,
+                scheme.as_str()
+            );
             ("/nodes", message)
         })?;
         Ok(NodeSpec {

@@ -4,6 +4,7 @@ use super::{Fresh, State, upstream::Use};
 use crate::{
     matcher::Mode,
     model::ResourceKey,
+    tls,
     upstream::{Environment, Upstream},
 };
 use crossway_sdk::{
@@ -24,6 +25,10 @@ pub struct Workshop {
     pub registry: Registry,
     /// Where upstreams live: balancers, runtime, names, TLS.
     pub environment: Arc<Environment>,
+    /// What all names share that are served over TLS.
+    pub tls: Arc<tls::Environment>,
+    /// The port by which clients reach the gateway over TLS, if there is one.
+    pub https_port: Option<u16>,
     /// How routes are matched.
     pub mode: Mode,
     /// The registry behind the metrics endpoint.
@@ -122,6 +127,10 @@ impl Host for Offer<'_> {
 
     fn shared(&self) -> &SharedStates {
         &self.state.workshop.shared
+    }
+
+    fn https_port(&self) -> Option<u16> {
+        self.state.workshop.https_port
     }
 
     fn attribute(&self, plugin: &str) -> Option<&Value> {

@@ -3,7 +3,9 @@
 mod check;
 mod connections;
 mod drain;
+mod edge;
 mod explain;
+mod handshakes;
 mod open;
 mod options;
 mod reports;

@@ -1,74 +1,34 @@
 //! The listeners for TCP, TLS and UDP.
 
-use super::Failure;
+use super::{Failure, edge};
 use crate::{
-    listener::{
-        Address, Bound, Census, Edge, Listener, ProxyProtocol, SocketOptions, Stop, Stopping,
-        Tls,
-    },
+    listener::{Address, Edge, Listener, ProxyProtocol, Stop, Tls},
     observe::Metrics,
     settings::{Settings, Stream, StreamTls, TcpListener},
+    snapshot::Current,
     stream::{Options, StreamProxy, TcpSessions},
-    sync::Authority,
 };
-use std::{net::SocketAddr, sync::Arc, time::Duration};
-use tokio::{net::UdpSocket, runtime::Runtime};
+use rustls::{ServerConfig, server::ClientHello};
+use std::{net::SocketAddr, sync::Arc};
+use tokio::net::UdpSocket;
 
-/// How long a client may take for its PROXY header.
-const PROXY_HEADER: Duration = Duration::from_secs(10);
-/// How long a TLS handshake may take.
-const HANDSHAKE: Duration = Duration::from_secs(30);
-
-/// What serves sessions, as long as it is held.
-pub(super) struct Streams {
-    stopping: Stopping,
-    /// Its threads are those of the sessions; there as long as this is.
-    runtime: Option<Runtime>,
-}
-
-impl Drop for Streams {
-    fn drop(&mut self) {
-        if let Some(runtime) = self.runtime.take() {
-            // Whoever drops this may be a task, which must not wait.
-            runtime.shutdown_background();
-        }
-    }
-}
-
-impl Streams {
-    /// Accepts no more; sessions go on.
-    pub(super) fn stop(&self) {
-        self.stopping.give();
-    }
-}
-
-/// Opens the listeners that the settings name; `None` when they name none. `tls` has the certificates for those that end TLS.
+/// Opens the listeners that the settings name, and serves on them until `stop`. To be called inside the runtime that is to
+/// serve.
 pub(super) fn open(
     settings: &Settings,
-    authority: &Authority,
+    current: Arc<Current>,
     metrics: &Arc<Metrics>,
-    tls: Option<&Arc<dyn Tls>>,
-) -> Result<Option<Streams>, Failure> {
+    edge: &Arc<Edge>,
+    stop: &Stop,
+) -> Result<(), Failure> {
     let stream = &settings.stream;
-    if !stream.enabled() {
-        return Ok(None);
-    }
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(settings.worker_threads().get())
-        .thread_name("crossway-stream")
-        .enable_all()
-        .build()
-        .map_err(Failure::new)?;
-    let (stopping, stop) = Stop::new();
-    let proxy = StreamProxy::new(authority.current(), of_sessions(stream), metrics.clone());
-    let edge = Edge::new(0, 0, Arc::new(CountedElsewhere));
-    let inside = runtime.enter();
+    let tls: Arc<dyn Tls> = Arc::new(AnyProtocol(current.clone()));
+    let proxy = StreamProxy::new(current, of_sessions(stream), metrics.clone());
     for tcp in stream.tcp.iter() {
-        let listener = listener(settings, tcp, &proxy, tls)?;
-        let bound = Bound::open(listener.setting, &listener.address, &listener.socket, None)
-            .map_err(Failure::new)?;
+        let listener = listener(settings, tcp, &proxy, &tls);
+        let bound = edge::bind(&listener).map_err(Failure::new)?;
         tracing::info!(address = %tcp.address, tls = ?tcp.tls, "serving TCP");
-        runtime.spawn(edge.clone().accept(bound, listener, stop.clone()));
+        tokio::spawn(edge.clone().accept(bound, listener, stop.clone()));
     }
     for address in stream.udp.iter().flat_map(|udp| udp.iter()) {
         let socket = udp_socket(address)?;
@@ -76,13 +36,9 @@ pub(super) fn open(
         let listener = proxy.listener(&address.to_string(), false);
         tracing::info!(%address, "serving UDP");
         let serving = proxy.clone();
-        runtime.spawn(serving.serve_udp(socket, server, listener, stop.clone()));
+        tokio::spawn(serving.serve_udp(socket, server, listener, stop.clone()));
     }
-    drop(inside);
-    Ok(Some(Streams {
-        stopping,
-        runtime: Some(runtime),
-    }))
+    Ok(())
 }
 
 fn of_sessions(stream: &Stream) -> Options {
@@ -100,33 +56,23 @@ fn listener(
     settings: &Settings,
     tcp: &TcpListener,
     proxy: &Arc<StreamProxy>,
-    tls: Option<&Arc<dyn Tls>>,
-) -> Result<Listener, Failure> {
-    let tls = match (tcp.tls, tls) {
-        (StreamTls::Off | StreamTls::Passthrough, _) => None,
-        (StreamTls::Terminate, Some(tls)) => Some(tls.clone()),
-        (StreamTls::Terminate, None) => {
-            let address = tcp.address;
-            return Err(Failure(format!(
-                "settings: stream.tcp: {address}: tls is not available yet"
-            )));
-        }
-    };
+    tls: &Arc<dyn Tls>,
+) -> Listener {
     let counted = proxy.listener(&tcp.address.to_string(), true);
     let passthrough = tcp.tls == StreamTls::Passthrough;
-    let sessions = TcpSessions::new(proxy.clone(), counted, passthrough);
-    Ok(Listener {
+    let protocol = &settings.listen.proxy_protocol;
+    Listener {
         setting: "stream.tcp",
         address: Address::Tcp(tcp.address),
-        socket: SocketOptions::default(),
+        socket: edge::socket_options(settings),
         proxy_protocol: tcp.proxy_protocol.then(|| ProxyProtocol {
-            trusted: settings.trusted_addresses.set().clone(),
-            timeout: PROXY_HEADER,
+            trusted: protocol.trusted.set().clone(),
+            timeout: protocol.timeout.0,
         }),
-        tls,
-        handshake_timeout: HANDSHAKE,
-        serve: Arc::new(sessions),
-    })
+        tls: (tcp.tls == StreamTls::Terminate).then(|| tls.clone()),
+        handshake_timeout: settings.limits.tls_handshake_timeout.0,
+        serve: Arc::new(TcpSessions::new(proxy.clone(), counted, passthrough)),
+    }
 }
 
 fn udp_socket(address: SocketAddr) -> Result<UdpSocket, Failure> {
@@ -141,10 +87,17 @@ fn udp_socket(address: SocketAddr) -> Result<UdpSocket, Failure> {
     })
 }
 
-/// Sessions are counted by their listeners (`stream_active_connections`).
-struct CountedElsewhere;
+/// The certificates of the configuration that serves, for protocols that the gateway does not know: none is negotiated
+/// (ALPN), as none of those of HTTP may be meant.
+struct AnyProtocol(Arc<Current>);
 
-impl Census for CountedElsewhere {
-    fn opened(&self) {}
-    fn closed(&self) {}
+impl Tls for AnyProtocol {
+    fn config(&self, hello: &ClientHello<'_>) -> Option<Arc<ServerConfig>> {
+        let snapshot = self.0.load();
+        let site = snapshot.certificates.for_client(hello.server_name())?;
+        // What weighs in it is shared.
+        let mut config = ServerConfig::clone(site.config());
+        config.alpn_protocols.clear();
+        Some(Arc::new(config))
+    }
 }

@@ -31,17 +31,17 @@ pub trait Census: Send + Sync + 'static {
 
 impl Edge {
     /// At most so many `connections`, and `per_client`; 0 for as many as come.
-    pub fn new(connections: usize, per_client: u32, census: Arc<dyn Census>) -> Arc<Self> {
+    pub fn new(
+        connections: usize,
+        per_client: u32,
+        census: Arc<dyn Census>,
+        counters: Arc<Counters>,
+    ) -> Arc<Self> {
         Arc::new(Self {
             crowd: Crowd::new(connections, per_client),
-            counters: Arc::default(),
+            counters,
             census,
         })
-    }
-
-    /// What was stopped.
-    pub fn counters(&self) -> &Arc<Counters> {
-        &self.counters
     }
 
     /// Accepts connections until `stop` says otherwise, then closes the listener. Connections go on in tasks of their own.

@@ -1,12 +1,13 @@
 //! The edge: addresses that clients connect to, what is judged before a request or a byte stream exists (limits, the PROXY
 //! protocol, TLS), and the connection that results. What a connection carries is for a [`Serve`] to say: HTTP in
-//! `http`, byte streams in a room of their own.
+//! [`http`], byte streams in a room of their own.
 
 mod accept;
 mod bind;
 mod connection;
 mod counters;
 mod crowd;
+pub mod http;
 pub mod proxy_protocol;
 mod socket;
 mod stop;

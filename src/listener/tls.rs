@@ -1,9 +1,8 @@
 //! TLS: who gives the configuration for a connection, the handshake, and what it settled.
 
 use super::Socket;
-use pingora_core::protocols::{Digest, tls::SslDigest};
+pub use crossway_sdk::tls::TlsFacts;
 use rustls::{ServerConfig, server::ClientHello};
-use rustls_pki_types::CertificateDer;
 use std::{io, sync::Arc};
 use tokio::io::AsyncWriteExt;
 use tokio_rustls::{LazyConfigAcceptor, server::TlsStream};
@@ -16,39 +15,6 @@ pub trait Tls: Send + Sync + 'static {
     /// The configuration for this client; `None` refuses the handshake with the alert `unrecognized_name`. It is called
     /// once for each connection and must not wait.
     fn config(&self, hello: &ClientHello<'_>) -> Option<Arc<ServerConfig>>;
-}
-
-/// What a handshake settled.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TlsFacts {
-    /// The name that the client asked for (SNI), in lower case.
-    pub server_name: Option<Box<str>>,
-    /// `TLSv1.2` or `TLSv1.3`, as OpenSSL writes them.
-    pub version: &'static str,
-    /// The cipher suite, e.g. `TLS13_AES_256_GCM_SHA384`.
-    pub cipher: &'static str,
-    /// The protocol agreed on (ALPN), e.g. `h2`.
-    pub alpn: Option<Box<[u8]>>,
-    /// The client's certificate and what it sent along, verified by the configuration; empty when none was asked for.
-    pub client_certificates: Vec<CertificateDer<'static>>,
-}
-
-impl TlsFacts {
-    /// What the handshake of a request's connection settled; `None` for a plain connection.
-    pub fn of(digest: &Digest) -> Option<&Arc<Self>> {
-        // Pingora lets nobody but itself fill the place that it has for such things beside the TLS version.
-        digest
-            .proxy_digest
-            .as_ref()?
-            .user_data
-            .as_ref()?
-            .downcast_ref()
-    }
-
-    /// The same in Pingora's terms, as far as it has them.
-    pub(super) fn digest(&self) -> SslDigest {
-        SslDigest::new(self.cipher, self.version, None, None, Vec::new())
-    }
 }
 
 /// Why there was no handshake.
@@ -100,5 +66,7 @@ fn settled(stream: &TlsStream<Socket>, server_name: Option<Box<str>>) -> TlsFact
             .peer_certificates()
             .map(|chain| chain.iter().map(|c| c.clone().into_owned()).collect())
             .unwrap_or_default(),
+        resumed: session.handshake_kind() == Some(rustls::HandshakeKind::Resumed),
+        judgement: Default::default(),
     }
 }

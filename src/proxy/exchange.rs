@@ -36,6 +36,8 @@ pub struct InFlight {
     pub body_bytes: u64,
     /// How far it came.
     pub stage: Stage,
+    /// The status that the edge refused it with.
+    pub refused: Option<u16>,
 }
 
 /// How far a request came, as far as later callbacks have to know.
@@ -64,6 +66,7 @@ impl InFlight {
             first_pick: None,
             body_bytes: 0,
             stage: Stage::Arrived,
+            refused: None,
         }
     }
 

@@ -183,6 +183,7 @@ mod tests {
     fn flight() -> InFlight {
         let mut flight = InFlight::new(Arc::new(Snapshot {
             streams: Arc::default(),
+            certificates: Default::default(),
             revision: 0,
             routes: Arc::new(Matcher::new(Mode::HostThenPath, [])),
             global: Arc::new(Chain::compile(ChainOf::Global, Vec::new())),

@@ -3,11 +3,11 @@
 use super::{
     InFlight, Options, Reports, admit, decide,
     exchange::Stage,
-    failure, forward,
+    failure, forward, mtls,
     reply::{self, insert},
     response,
 };
-use crate::snapshot::Current;
+use crate::{listener::http::Refusal, snapshot::Current};
 use async_trait::async_trait;
 use bytes::Bytes;
 use crossway_sdk::{
@@ -27,6 +27,7 @@ use pingora_core::{
 use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::{FailToProxy, ProxyHttp, Session};
 use std::{
+    any::Any,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -115,13 +116,30 @@ impl ProxyHttp for Proxy {
     /// No modules: compression is a plugin's business.
     fn init_downstream_modules(&self, _: &mut HttpModules) {}
 
+    /// The edge gives a request that it refused in this way.
+    fn on_connection_reuse(
+        &self,
+        _: &mut Session,
+        flight: &mut Self::CTX,
+        given: Box<dyn Any + Send + Sync>,
+    ) {
+        flight.refused = given.downcast::<Refusal>().ok().map(|r| r.status);
+    }
+
     async fn request_filter(&self, session: &mut Session, flight: &mut Self::CTX) -> Result<bool> {
         self.reports.began();
-        // A client that half-closes after its request still wants the answer, and may send the next one early.
+        // A client that half-closes after its request still wants the answer.
         session.set_abort_on_close(false);
-        session.set_pipelining_enabled(true);
-        session.set_write_timeout(Some(self.options.client_write_timeout));
+        if session.is_http2() {
+            // One stream may stand still while its connection does not, which is all that the edge sees.
+            session.set_write_timeout(Some(self.options.client_write_timeout));
+        }
         if let Err(reply) = admit::admit(session, flight, &self.options) {
+            return self.answer(session, flight, reply).await;
+        }
+        if flight.request.tls
+            && let Err(reply) = mtls::judge(session, flight)
+        {
             return self.answer(session, flight, reply).await;
         }
         if session.req_header().version == Version::HTTP_10 {

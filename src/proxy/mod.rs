@@ -6,6 +6,7 @@ mod exchange;
 mod failure;
 mod forward;
 mod http;
+mod mtls;
 mod page;
 mod reply;
 mod response;

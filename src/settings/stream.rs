@@ -13,7 +13,7 @@ pub struct Stream {
     /// Where TCP connections come in: an IP address and a port, or a mapping with the keys `addr` (the same), `tls` (whether the
     /// gateway speaks TLS, with the certificate that an `ssl` has for the server name), `tls_passthrough` (whether the server
     /// name in the client's hello decides and the bytes go on as they are) and `proxy_protocol` (whether each connection begins
-    /// with a PROXY protocol header, which then names the client); or a list of them.
+    /// with a PROXY protocol header of one of `listen.proxy_protocol.trusted`, which then names the client); or a list of them.
     pub tcp: TcpListeners,
     /// Where UDP datagrams come in: an IP address and a port, or a list of them. `server_addr` of a route is compared with the
     /// address written here: write one of the machine's own, not 0.0.0.0, where routes are to tell addresses apart.
@@ -225,7 +225,10 @@ mod tests {
             {"addr": "0.0.0.0:9102", "tls_passthrough": true, "proxy_protocol": true}]);
         let several = read(several).unwrap();
         let tls: Vec<_> = several.iter().map(|l| l.tls).collect();
-        assert_eq!(tls, [StreamTls::Off, StreamTls::Terminate, StreamTls::Passthrough]);
+        assert_eq!(
+            tls,
+            [StreamTls::Off, StreamTls::Terminate, StreamTls::Passthrough]
+        );
         assert_eq!(several.last().map(|l| l.proxy_protocol), Some(true));
     }
 
@@ -235,9 +238,18 @@ mod tests {
             (json!(9100), "expected an address"),
             (json!("9100"), "is not an IP address and a port"),
             (json!({"tls": true}), "expected an address"),
-            (json!([{"addr": "0.0.0.0:1", "tsl": true}]), "expected an address"),
-            (json!(["0.0.0.0:1", "0.0.0.0:1"]), "0.0.0.0:1 is listed twice"),
-            (json!({"addr": "0.0.0.0:1", "tls": true, "tls_passthrough": true}), "not both"),
+            (
+                json!([{"addr": "0.0.0.0:1", "tsl": true}]),
+                "expected an address",
+            ),
+            (
+                json!(["0.0.0.0:1", "0.0.0.0:1"]),
+                "0.0.0.0:1 is listed twice",
+            ),
+            (
+                json!({"addr": "0.0.0.0:1", "tls": true, "tls_passthrough": true}),
+                "not both",
+            ),
         ] {
             let error = read(tcp.clone()).unwrap_err();
             assert!(error.contains(said), "{tcp}: {error}");

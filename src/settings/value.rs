@@ -100,6 +100,36 @@ impl<'de> Deserialize<'de> for Addresses {
     }
 }
 
+/// A listener: an IP address and a port, or the path of a Unix socket, which begins with `/` or `.`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Endpoint {
+    /// An IP address and a port.
+    Tcp(SocketAddr),
+    /// A path.
+    Unix(PathBuf),
+}
+
+schema!(Endpoint, {"type": "string"});
+
+impl<'de> Deserialize<'de> for Endpoint {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(from)?;
+        if text.starts_with(['/', '.']) {
+            return Ok(Self::Unix(text.into()));
+        }
+        address(&text).map(Self::Tcp)
+    }
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => address.fmt(f),
+            Self::Unix(path) => path.display().fmt(f),
+        }
+    }
+}
+
 /// Name servers: IP addresses, with port 53 unless written.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(transparent)]

@@ -11,6 +11,7 @@ pub use stream_route::StreamRoute;
 use crate::{
     chain::Chain,
     matcher::{Matcher, SessionMatcher},
+    tls::Certificates,
 };
 use arc_swap::ArcSwap;
 use crossway_sdk::{
@@ -31,6 +32,8 @@ pub struct Snapshot {
     pub global: Arc<Chain>,
     /// Consumers and their credentials.
     pub consumers: Arc<Consumers>,
+    /// What TLS handshakes get, by server name.
+    pub certificates: Arc<Certificates>,
 }
 
 impl Configuration for Snapshot {

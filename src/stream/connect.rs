@@ -156,10 +156,7 @@ async fn dial(
     Ok(NodeStream::Tls(Box::new(stream)))
 }
 
-async fn in_time<T>(
-    limit: Duration,
-    what: impl Future<Output = io::Result<T>>,
-) -> io::Result<T> {
+async fn in_time<T>(limit: Duration, what: impl Future<Output = io::Result<T>>) -> io::Result<T> {
     let late = || Err(io::ErrorKind::TimedOut.into());
     timeout(limit, what).await.unwrap_or_else(|_| late())
 }

@@ -17,6 +17,8 @@ const HANDSHAKE: u8 = 0x16;
 pub(super) struct Hello {
     /// All bytes that were read, to be passed on.
     pub(super) bytes: Vec<u8>,
+    /// Whether it is a TLS hello.
+    pub(super) is_tls: bool,
     /// The server name, in lower case. There is none when the client named none, or speaks no TLS at all.
     pub(super) sni: Option<Arc<str>>,
 }
@@ -59,6 +61,7 @@ async fn collect<S: AsyncRead + Unpin>(stream: &mut S) -> io::Result<Hello> {
         match acceptor.accept() {
             Ok(None) => {}
             Ok(Some(accepted)) => {
+                hello.is_tls = true;
                 let name = accepted.client_hello().server_name().map(str::to_owned);
                 hello.sni = name.map(|name| plain_name(&name));
                 return Ok(hello);

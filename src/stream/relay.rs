@@ -66,10 +66,12 @@ where
             last = Instant::now();
         }
         match (upward, downward) {
-            (Poll::Ready(Err(Broken::Reading(e))), _) | (_, Poll::Ready(Err(Broken::Writing(e)))) => {
+            (Poll::Ready(Err(Broken::Reading(e))), _)
+            | (_, Poll::Ready(Err(Broken::Writing(e)))) => {
                 return Poll::Ready(End::Client(e));
             }
-            (Poll::Ready(Err(Broken::Writing(e))), _) | (_, Poll::Ready(Err(Broken::Reading(e)))) => {
+            (Poll::Ready(Err(Broken::Writing(e))), _)
+            | (_, Poll::Ready(Err(Broken::Reading(e)))) => {
                 return Poll::Ready(End::Node(e));
             }
             (Poll::Ready(Ok(())), Poll::Ready(Ok(()))) => return Poll::Ready(End::Closed),

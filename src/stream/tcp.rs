@@ -7,13 +7,16 @@ use super::{
     relay::{End, Meters, relay},
 };
 use crate::{
-    listener::{Connection, Serve, Stop},
+    listener::{Connection, Serve, Stop, TlsFacts},
     observe::metrics::StreamListener,
     snapshot::StreamRoute,
     upstream::{Scheme, Upstream},
 };
 use async_trait::async_trait;
-use crossway_sdk::stream::{StreamSession, Transport};
+use crossway_sdk::{
+    stream::{StreamSession, Transport},
+    tls::Verification,
+};
 use std::{
     net::{Ipv4Addr, SocketAddr},
     sync::Arc,
@@ -35,9 +38,8 @@ pub(super) struct Accepted<S> {
     /// Whether the PROXY protocol named the client.
     pub(super) proxied: bool,
     pub(super) server: SocketAddr,
-    /// Whether the gateway speaks TLS on it.
-    pub(super) tls: bool,
-    pub(super) sni: Option<Arc<str>>,
+    /// What the handshake settled, where the gateway speaks TLS.
+    pub(super) tls: Option<Arc<TlsFacts>>,
 }
 
 impl TcpSessions {
@@ -59,13 +61,11 @@ impl Serve for TcpSessions {
         let socket = connection.stream.socket();
         // Routes go by the address that was reached here; the one that a PROXY header names is that of the machine before.
         let (own_peer, server) = (socket.peer_addr(), socket.local_addr());
-        let facts = connection.tls.as_deref();
         let accepted = Accepted {
             client: connection.peer.unwrap_or(nowhere),
             proxied: connection.peer.is_some() && connection.peer != own_peer,
             server: server.unwrap_or(nowhere),
-            tls: facts.is_some(),
-            sni: facts.and_then(|f| f.server_name.as_deref()).map(plain_name),
+            tls: connection.tls,
             stream: connection.stream,
         };
         self.run(accepted).await;
@@ -85,15 +85,19 @@ impl TcpSessions {
             proxied,
             server,
             tls,
-            sni,
         } = accepted;
         let address = self.listener.address().clone();
         let mut session = StreamSession::new(Transport::Tcp, client, server, address);
-        (session.proxied, session.tls, session.sni) = (proxied, tls, sni);
+        (session.proxied, session.tls) = (proxied, tls.is_some());
         let mut first = Vec::new();
-        if self.passthrough {
+        if let Some(facts) = &tls {
+            session.sni = self.judge(facts, client)?;
+        } else if self.passthrough {
             match hello::read(&mut stream, self.proxy.options.hello).await {
-                Ok(Hello { bytes, sni }) => (first, session.sni) = (bytes, sni),
+                Ok(hello) => {
+                    session.sni = self.name_of(&hello);
+                    first = hello.bytes;
+                }
                 Err(error) => {
                     tracing::debug!(%client, %error, "a client sent no TLS hello");
                     return None;
@@ -109,6 +113,34 @@ impl TcpSessions {
         self.proxied(&mut session, &route, &mut stream, first).await;
         self.proxy.end(&mut session, &route);
         Some(session)
+    }
+
+    /// The server name that counts for a client; `None` when it has not shown the certificate that this name demands.
+    fn judge(&self, facts: &TlsFacts, client: SocketAddr) -> Option<Option<Arc<str>>> {
+        let snapshot = self.proxy.current.load();
+        let certificates = &snapshot.certificates;
+        let name = certificates.server_name(facts.server_name.as_deref());
+        let site = name.and_then(|name| certificates.find(name));
+        if let Some(verification) = site.and_then(|site| site.client()) {
+            let verdict = facts.judged_by(verification, |chain| verification.judge(chain));
+            if verdict != Verification::Success {
+                tracing::debug!(%client, name, %verdict, "a session has no certificate that it needs");
+                return None;
+            }
+        }
+        Some(name.map(plain_name))
+    }
+
+    /// The server name that counts for a client whose hello was read: the one of the settings when it named none.
+    fn name_of(&self, hello: &Hello) -> Option<Arc<str>> {
+        if !hello.is_tls {
+            return None;
+        }
+        let snapshot = self.proxy.current.load();
+        let certificates = &snapshot.certificates;
+        certificates
+            .server_name(hello.sni.as_deref())
+            .map(plain_name)
     }
 
     /// The part of a session that has a route: it ends with a status.

@@ -122,7 +122,10 @@ async fn silence_ends_a_session_and_a_word_from_either_side_is_none() {
     let (end, _) = task.await.unwrap();
     assert!(matches!(end, End::Idle), "{end}");
     let took = started.elapsed();
-    assert!(took >= Duration::from_secs(57) && took < Duration::from_secs(60), "{took:?}");
+    assert!(
+        took >= Duration::from_secs(57) && took < Duration::from_secs(60),
+        "{took:?}"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -130,7 +133,10 @@ async fn a_side_that_takes_nothing_stops_the_other_one_and_not_the_clock() {
     let (mut client, _node, task) = carried(b"", 16, Duration::from_secs(5));
     // 64 bytes in each pipe and 16 in the buffer: more does not go in.
     let written = tokio::time::timeout(Duration::from_secs(60), client.write_all(&[0; 1000]));
-    assert!(written.await.unwrap().is_err(), "the session is gone by then");
+    assert!(
+        written.await.unwrap().is_err(),
+        "the session is gone by then"
+    );
     let (end, bytes) = task.await.unwrap();
     assert!(matches!(end, End::Idle), "{end}");
     assert!(bytes.received <= 80, "{bytes:?}");
@@ -188,7 +194,13 @@ async fn a_hello_tells_the_name_in_whatever_pieces_it_comes() {
 async fn what_is_no_hello_has_no_name_and_is_kept() {
     let broken = [0x16, 3, 1, 0, 4, 1, 0xff, 0xff, 0xff];
     let without_name = client_hello("127.0.0.1");
-    for bytes in [&b"GET / HTTP/1.1\r\n\r\n"[..], &broken, &without_name, b"\x16", b"\0"] {
+    for bytes in [
+        &b"GET / HTTP/1.1\r\n\r\n"[..],
+        &broken,
+        &without_name,
+        b"\x16",
+        b"\0",
+    ] {
         let hello = read_hello(&[bytes]).await.unwrap();
         assert_eq!((hello.sni, &*hello.bytes), (None, bytes));
     }
@@ -204,7 +216,9 @@ async fn what_is_no_hello_has_no_name_and_is_kept() {
 async fn a_client_that_sends_no_hello_is_given_up() {
     let (mut far, mut near) = duplex(64);
     far.write_all(&[0x16, 3, 1]).await.unwrap();
-    let error = hello::read(&mut near, Duration::from_secs(3)).await.unwrap_err();
+    let error = hello::read(&mut near, Duration::from_secs(3))
+        .await
+        .unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::TimedOut);
 }
 
@@ -252,6 +266,7 @@ fn sessions(target: Target, passthrough: bool, proxy_protocol: bool) -> TcpSessi
         streams: Arc::new(SessionMatcher::new([(spec, Arc::new(route))])),
         global: Arc::new(Chain::compile(ChainOf::Global, Vec::new())),
         consumers: Arc::new(Consumers::default()),
+        certificates: Arc::default(),
     };
     let options = Options {
         idle: LONG,
@@ -274,8 +289,7 @@ fn accepted(stream: DuplexStream) -> Accepted<DuplexStream> {
         client: "192.0.2.1:4000".parse().unwrap(),
         proxied: false,
         server: "127.0.0.1:9100".parse().unwrap(),
-        tls: false,
-        sni: None,
+        tls: None,
     }
 }
 
@@ -313,7 +327,10 @@ async fn a_node_that_is_down_makes_way_for_the_next_and_no_byte_is_lost() {
     assert_eq!(session.status, 200);
     assert_eq!(session.last_try().unwrap().address, Some(node));
     assert_eq!(heard.await.unwrap(), b"hello");
-    assert_eq!((session.bytes.received, session.bytes.upstream_sent), (5, 5));
+    assert_eq!(
+        (session.bytes.received, session.bytes.upstream_sent),
+        (5, 5)
+    );
 }
 
 #[tokio::test]

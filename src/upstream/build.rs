@@ -48,7 +48,7 @@ impl Upstream {
         let nodes = build_nodes(&spec, previous, environment)?;
         let groups = build_groups(&spec, &nodes, previous, environment)?;
         let tls = match spec.scheme {
-            Scheme::Tls => Some(tls::client(&spec.tls)?),
+            Scheme::Tls => Some(tls::client(&spec.tls, environment)?),
             _ => None,
         };
         Ok(Arc::new(Self {

@@ -1,32 +1,39 @@
 //! TLS to the nodes of stream routes. For HTTP Pingora has its own, made from the same [`Tls`].
 
-use super::{peer, spec::Tls};
+use super::{Environment, peer, spec::Tls};
 use rustls::{
     ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
     client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
     crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature},
 };
-use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use std::sync::{Arc, LazyLock};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject};
+use std::sync::Arc;
 
 /// TLS to nodes cannot be as configured.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("tls: {0}")]
 pub struct BadTls(String);
 
-/// The authorities of the system, read when the first upstream needs them.
-static SYSTEM: LazyLock<Arc<RootCertStore>> = LazyLock::new(|| {
-    let found = rustls_native_certs::load_native_certs();
-    for error in &found.errors {
-        tracing::warn!(%error, "an authority of the system cannot be read");
-    }
+/// The authorities in a file, else those of the system. What cannot be read is left out and logged.
+pub(super) fn authorities(file: Option<&str>) -> RootCertStore {
     let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(found.certs);
-    Arc::new(roots)
-});
+    let Some(file) = file else {
+        let found = rustls_native_certs::load_native_certs();
+        for error in &found.errors {
+            tracing::warn!(%error, "an authority of the system cannot be read");
+        }
+        roots.add_parsable_certificates(found.certs);
+        return roots;
+    };
+    match CertificateDer::pem_file_iter(file) {
+        Ok(found) => drop(roots.add_parsable_certificates(found.flatten())),
+        Err(error) => tracing::error!(file, %error, "the authorities of nodes cannot be read"),
+    }
+    roots
+}
 
 /// A client that trusts and shows what `tls` says.
-pub(super) fn client(tls: &Tls) -> Result<Arc<ClientConfig>, BadTls> {
+pub(super) fn client(tls: &Tls, environment: &Environment) -> Result<Arc<ClientConfig>, BadTls> {
     let bad = |e: rustls::Error| BadTls(e.to_string());
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ClientConfig::builder_with_provider(provider.clone())
@@ -36,7 +43,7 @@ pub(super) fn client(tls: &Tls) -> Result<Arc<ClientConfig>, BadTls> {
         (false, _) => builder
             .dangerous()
             .with_custom_certificate_verifier(Arc::new(TakeAny(provider))),
-        (true, None) => builder.with_root_certificates(SYSTEM.clone()),
+        (true, None) => builder.with_root_certificates(environment.authorities()),
         (true, Some(authorities)) => {
             let mut roots = RootCertStore::empty();
             for authority in authorities.iter() {

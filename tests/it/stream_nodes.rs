@@ -126,7 +126,11 @@ async fn accept(
 
 async fn greet_and_echo<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, name: &str) {
     let mut buffer = vec![0; 16 * 1024];
-    if stream.write_all(format!("{name}\n").as_bytes()).await.is_err() {
+    if stream
+        .write_all(format!("{name}\n").as_bytes())
+        .await
+        .is_err()
+    {
         return;
     }
     stream.flush().await.ok();

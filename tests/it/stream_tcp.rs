@@ -12,7 +12,12 @@ use crate::support::{PATIENCE, Port, eventually, wait_until};
 async fn greetings(streams: &Streams, count: usize) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
     for _ in 0..count {
-        names.insert(streams.greeting().await.unwrap_or_else(|| "closed".to_owned()));
+        names.insert(
+            streams
+                .greeting()
+                .await
+                .unwrap_or_else(|| "closed".to_owned()),
+        );
     }
     names
 }
@@ -37,7 +42,9 @@ async fn sessions_are_spread_over_nodes_and_bytes_come_back_as_they_were() {
         to.write_all(&large),
         tokio::io::AsyncReadExt::read_exact(&mut from, &mut back)
     );
-    written.and(read.map(drop)).expect("three million bytes and back");
+    written
+        .and(read.map(drop))
+        .expect("three million bytes and back");
     assert!(back == large, "the bytes have changed");
 }
 
@@ -82,7 +89,9 @@ async fn a_node_that_is_killed_ends_its_sessions_and_the_next_go_elsewhere() {
         { "host": "127.0.0.1", "port": port_of(&a), "weight": 1, "priority": 1 },
         { "host": "127.0.0.1", "port": port_of(&b), "weight": 1, "priority": 0 },
     ]);
-    streams.put("/stream_routes/1", json!({ "upstream": document })).await;
+    streams
+        .put("/stream_routes/1", json!({ "upstream": document }))
+        .await;
     let mut session = streams.connect().await;
     assert_eq!(session.line().await.as_deref(), Some("a"));
     session.echo(b"ping").await;
@@ -107,17 +116,25 @@ async fn an_active_check_takes_a_node_out_and_the_control_api_shows_it() {
         "healthy": { "interval": 1, "successes": 1 },
         "unhealthy": { "interval": 1, "tcp_failures": 1 },
     }});
-    streams.put("/stream_routes/1", json!({ "upstream": document })).await;
+    streams
+        .put("/stream_routes/1", json!({ "upstream": document }))
+        .await;
     assert_eq!(greetings(&streams, 4).await, names(&["a", "b"]));
     b.stop().await;
     eventually("the dead node is left out", PATIENCE, async || {
         greetings(&streams, 4).await == names(&["a"])
     })
     .await;
-    let report = streams.gateway.control("/v1/healthcheck/stream_routes/1").await;
+    let report = streams
+        .gateway
+        .control("/v1/healthcheck/stream_routes/1")
+        .await;
     let report = report.expect_status(200).json();
     let unhealthy: Vec<_> = report["nodes"].as_array().unwrap().iter().collect();
-    let unhealthy: Vec<_> = unhealthy.iter().filter(|n| n["status"] == "unhealthy").collect();
+    let unhealthy: Vec<_> = unhealthy
+        .iter()
+        .filter(|n| n["status"] == "unhealthy")
+        .collect();
     assert_eq!(unhealthy.len(), 1, "{report}");
     assert_eq!(unhealthy[0]["port"], port_of(&b));
     b.resume().await;
@@ -147,13 +164,17 @@ async fn a_change_is_for_new_sessions_and_an_open_one_goes_on() {
 async fn a_service_brings_upstream_and_plugins() {
     let (a, b) = (Node::start("a").await, Node::start("b").await);
     let streams = Streams::start().await;
-    let streams_of = |blacklist: &str| json!({
-        "upstream": upstream(&[&a.node()]),
-        // What has no stream half is for the HTTP routes of the service.
-        "plugins": { "cors": {}, "ip-restriction": { "blacklist": [blacklist] } },
-    });
+    let streams_of = |blacklist: &str| {
+        json!({
+            "upstream": upstream(&[&a.node()]),
+            // What has no stream half is for the HTTP routes of the service.
+            "plugins": { "cors": {}, "ip-restriction": { "blacklist": [blacklist] } },
+        })
+    };
     streams.put("/services/s", streams_of("10.0.0.0/8")).await;
-    streams.put("/stream_routes/1", json!({ "service_id": "s" })).await;
+    streams
+        .put("/stream_routes/1", json!({ "service_id": "s" }))
+        .await;
     assert_eq!(streams.greeting().await.as_deref(), Some("a"));
     streams.put("/services/s", streams_of("127.0.0.0/8")).await;
     assert_eq!(streams.greeting().await, None);
@@ -170,12 +191,18 @@ async fn silence_ends_a_session() {
     let streams = Streams::start().await;
     let mut document = upstream(&[&node.node()]);
     document["timeout"] = json!({ "connect": 1, "send": 0.5, "read": 0.5 });
-    streams.put("/stream_routes/1", json!({ "upstream": document })).await;
+    streams
+        .put("/stream_routes/1", json!({ "upstream": document }))
+        .await;
     let mut client = streams.connect().await;
     client.line().await.expect("a greeting");
     let quiet = Instant::now();
     assert_eq!(client.rest().await, b"");
-    assert!(quiet.elapsed() >= Duration::from_millis(400), "{:?}", quiet.elapsed());
+    assert!(
+        quiet.elapsed() >= Duration::from_millis(400),
+        "{:?}",
+        quiet.elapsed()
+    );
     wait_until("the node has lost it, too", PATIENCE, || node.open() == 0).await;
 }
 
@@ -184,7 +211,10 @@ async fn the_end_of_one_side_is_passed_on_and_the_other_goes_on() {
     let node = Node::start("a").await;
     let streams = Streams::start().await;
     streams
-        .put("/stream_routes/1", json!({ "upstream": upstream(&[&node.node()]) }))
+        .put(
+            "/stream_routes/1",
+            json!({ "upstream": upstream(&[&node.node()]) }),
+        )
         .await;
     let mut client = streams.connect().await;
     client.line().await.expect("a greeting");
@@ -200,7 +230,10 @@ async fn a_client_that_leaves_is_not_kept_at_the_node() {
     let node = Node::start("a").await;
     let streams = Streams::start().await;
     streams
-        .put("/stream_routes/1", json!({ "upstream": upstream(&[&node.node()]) }))
+        .put(
+            "/stream_routes/1",
+            json!({ "upstream": upstream(&[&node.node()]) }),
+        )
         .await;
     for reset in [false, true] {
         let mut client = streams.connect().await;
@@ -224,7 +257,9 @@ async fn ip_restriction_and_limit_conn_close_what_they_refuse() {
     assert_eq!(node.accepted(), 0, "nothing reaches the node");
 
     let limit = json!({ "conn": 2, "burst": 0, "default_conn_delay": 0.01, "key": "remote_addr" });
-    streams.put("/stream_routes/1", with(json!({ "limit-conn": limit }))).await;
+    streams
+        .put("/stream_routes/1", with(json!({ "limit-conn": limit })))
+        .await;
     let mut first = streams.connect().await;
     let mut second = streams.connect().await;
     assert!(first.line().await.is_some() && second.line().await.is_some());
@@ -255,7 +290,8 @@ async fn traffic_is_split_over_upstreams() {
 async fn sessions_are_counted_under_the_names_of_apisix() {
     let node = Node::start("a").await;
     let streams = Streams::start().await;
-    let route = |node: &str| json!({ "upstream": upstream(&[node]), "plugins": { "prometheus": {} } });
+    let route =
+        |node: &str| json!({ "upstream": upstream(&[node]), "plugins": { "prometheus": {} } });
     streams.put("/stream_routes/1", route(&node.node())).await;
     let mut client = streams.connect().await;
     client.line().await.expect("a greeting");
@@ -268,17 +304,29 @@ async fn sessions_are_counted_under_the_names_of_apisix() {
         .await;
     };
     has(format!("apisix_stream_active_connections{{{listen}}} 1")).await;
-    has(format!("apisix_stream_bandwidth{{{listen},type=\"ingress\",side=\"downstream\"}} 5")).await;
-    has(format!("apisix_stream_bandwidth{{{listen},type=\"egress\",side=\"downstream\"}} 7")).await;
+    has(format!(
+        "apisix_stream_bandwidth{{{listen},type=\"ingress\",side=\"downstream\"}} 5"
+    ))
+    .await;
+    has(format!(
+        "apisix_stream_bandwidth{{{listen},type=\"egress\",side=\"downstream\"}} 7"
+    ))
+    .await;
     drop(client);
     has("apisix_stream_connection_total{route=\"1\"} 1".to_owned()).await;
     let node = node.node();
-    has(format!("apisix_stream_status{{code=\"200\",{listen},node=\"{node}\"}} 1")).await;
+    has(format!(
+        "apisix_stream_status{{code=\"200\",{listen},node=\"{node}\"}} 1"
+    ))
+    .await;
     has(format!("apisix_stream_active_connections{{{listen}}} 0")).await;
     let nobody = Port::reserve().addr().to_string();
     streams.put("/stream_routes/1", route(&nobody)).await;
     assert_eq!(streams.greeting().await, None);
-    has(format!("apisix_stream_status{{code=\"502\",{listen},node=\"{nobody}\"}} 1")).await;
+    has(format!(
+        "apisix_stream_status{{code=\"502\",{listen},node=\"{nobody}\"}} 1"
+    ))
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -286,7 +334,10 @@ async fn thousands_of_short_sessions_leave_nothing_behind() {
     let node = Node::start("a").await;
     let streams = Streams::start().await;
     streams
-        .put("/stream_routes/1", json!({ "upstream": upstream(&[&node.node()]) }))
+        .put(
+            "/stream_routes/1",
+            json!({ "upstream": upstream(&[&node.node()]) }),
+        )
         .await;
     let descriptors = || {
         let folder = format!("/proc/{}/fd", streams.gateway.process_id());
@@ -321,10 +372,14 @@ async fn thousands_of_short_sessions_leave_nothing_behind() {
 async fn an_open_session_gets_the_drain_timeout() {
     let node = Node::start("a").await;
     for (timeout, polite) in [("20", true), ("1", false)] {
-        let settings = format!("stream:\n  tcp: \"{{tcp}}\"\nshutdown:\n  drain_timeout: {timeout}\n");
+        let settings =
+            format!("stream:\n  tcp: \"{{tcp}}\"\nshutdown:\n  drain_timeout: {timeout}\n");
         let mut streams = Streams::built(&settings, &[]).await;
         streams
-            .put("/stream_routes/1", json!({ "upstream": upstream(&[&node.node()]) }))
+            .put(
+                "/stream_routes/1",
+                json!({ "upstream": upstream(&[&node.node()]) }),
+            )
             .await;
         let mut client = streams.connect().await;
         client.line().await.expect("a greeting");
@@ -346,19 +401,27 @@ async fn an_open_session_gets_the_drain_timeout() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_proxy_protocol_is_understood_and_spoken() {
-    let settings = "trusted_addresses: [127.0.0.1]\nstream:\n  tcp: {addr: \"{tcp}\", proxy_protocol: true}\n  proxy_protocol_to_upstream: true\n";
+    let settings = "listen: {proxy_protocol: {trusted: [127.0.0.1]}}\nstream:\n  tcp: {addr: \"{tcp}\", proxy_protocol: true}\n  proxy_protocol_to_upstream: true\n";
     let node = Node::start("a").await;
     let streams = Streams::built(settings, &[]).await;
     let route = json!({ "upstream": upstream(&[&node.node()]), "remote_addr": "192.0.2.7" });
     streams.put("/stream_routes/1", route).await;
     let mut client = streams.connect().await;
-    client.send(b"PROXY TCP4 192.0.2.7 198.51.100.1 50000 443\r\nhello\n").await;
+    client
+        .send(b"PROXY TCP4 192.0.2.7 198.51.100.1 50000 443\r\nhello\n")
+        .await;
     assert_eq!(client.line().await.as_deref(), Some("a"));
     let server = streams.tcp();
-    let header = format!("PROXY TCP4 192.0.2.7 {} 50000 {}\r", server.ip(), server.port());
+    let header = format!(
+        "PROXY TCP4 192.0.2.7 {} 50000 {}\r",
+        server.ip(),
+        server.port()
+    );
     assert_eq!(client.line().await, Some(header));
     assert_eq!(client.line().await.as_deref(), Some("hello"));
     let mut other = streams.connect().await;
-    other.send(b"PROXY TCP4 192.0.2.8 198.51.100.1 50000 443\r\nhello\n").await;
+    other
+        .send(b"PROXY TCP4 192.0.2.8 198.51.100.1 50000 443\r\nhello\n")
+        .await;
     assert_eq!(other.line().await, None, "no route for that client");
 }

@@ -37,7 +37,11 @@ async fn a_client_keeps_its_node_and_another_client_gets_another_one() {
     let client = UdpClient::to(streams.udp()).await;
     let large = vec![b'x'; 8000];
     assert_eq!(answer(&client, &large).await.len(), 8002);
-    assert_eq!(answer(&client, b"").await.len(), 2, "an empty datagram is one, too");
+    assert_eq!(
+        answer(&client, b"").await.len(),
+        2,
+        "an empty datagram is one, too"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -51,14 +55,20 @@ async fn what_has_no_route_or_is_refused_gets_no_answer_and_is_counted() {
         streams.udp()
     );
     eventually(&dropped, PATIENCE, async || {
-        streams.gateway.metrics().await.lines().any(|l| l == dropped)
+        streams
+            .gateway
+            .metrics()
+            .await
+            .lines()
+            .any(|l| l == dropped)
     })
     .await;
     let refusing = json!({ "upstream": upstream(&[&node.node()]),
         "plugins": { "ip-restriction": { "blacklist": ["127.0.0.1"] } } });
     streams.put("/stream_routes/1", refusing).await;
     assert_eq!(client.ask(b"hello").await, None);
-    let serving = json!({ "server_port": streams.udp().port(), "upstream": upstream(&[&node.node()]) });
+    let serving =
+        json!({ "server_port": streams.udp().port(), "upstream": upstream(&[&node.node()]) });
     streams.put("/stream_routes/1", serving).await;
     assert_eq!(answer(&client, b"hello").await, "a:hello");
 }
@@ -75,7 +85,9 @@ async fn a_node_that_is_gone_makes_way_for_the_next() {
         { "host": "127.0.0.1", "port": nobody.addr().port(), "weight": 1, "priority": 1 },
         { "host": "127.0.0.1", "port": port(&node.node()), "weight": 1, "priority": 0 },
     ]);
-    streams.put("/stream_routes/1", json!({ "upstream": document })).await;
+    streams
+        .put("/stream_routes/1", json!({ "upstream": document }))
+        .await;
     // The kernel tells that nobody listens; the datagram is sent to the next node then.
     let client = UdpClient::to(streams.udp()).await;
     assert_eq!(answer(&client, b"hello").await, "a:hello");
@@ -86,7 +98,10 @@ async fn there_are_no_more_sessions_than_allowed_and_silence_ends_them() {
     let node = UdpNode::start("a").await;
     let streams = Streams::with("  udp_sessions: 2\n  udp_idle_timeout: 1\n").await;
     streams
-        .put("/stream_routes/1", json!({ "upstream": upstream(&[&node.node()]) }))
+        .put(
+            "/stream_routes/1",
+            json!({ "upstream": upstream(&[&node.node()]) }),
+        )
         .await;
     let mut clients = Vec::new();
     for _ in 0..2 {

@@ -46,6 +46,10 @@ pub trait Host {
     fn metrics(&self) -> &prometheus::Registry;
     /// State that outlives a single instance.
     fn shared(&self) -> &SharedStates;
+    /// The port by which clients reach the gateway over TLS, if there is one.
+    fn https_port(&self) -> Option<u16> {
+        None
+    }
     /// `plugin_attr.<plugin>` of the settings.
     fn attribute(&self, plugin: &str) -> Option<&Value>;
 }
@@ -97,6 +101,11 @@ impl<'a> BuildCx<'a> {
     /// `plugin_attr.<name of this plugin>` of the settings.
     pub fn attribute(&self) -> Option<&Value> {
         self.host.attribute(self.plugin)
+    }
+
+    /// The port by which clients reach the gateway over TLS, if there is one.
+    pub fn https_port(&self) -> Option<u16> {
+        self.host.https_port()
     }
 
     /// The credentials of this authenticator, to be looked into at request time.

@@ -59,6 +59,7 @@ pub mod shared;
 pub mod stream;
 #[cfg(feature = "testing")]
 pub mod testing;
+pub mod tls;
 pub mod upstream;
 pub mod variables;
 

@@ -36,6 +36,8 @@ pub struct Bench {
     pub upstreams: HashMap<String, UpstreamHandle>,
     /// `plugin_attr` by plugin.
     pub attributes: HashMap<String, Value>,
+    /// The port of the TLS listener.
+    pub https_port: Option<u16>,
     /// The plugin's metadata.
     pub metadata: Option<Value>,
 }
@@ -57,6 +59,9 @@ impl Host for Bench {
     }
     fn shared(&self) -> &SharedStates {
         &self.shared
+    }
+    fn https_port(&self) -> Option<u16> {
+        self.https_port
     }
     fn attribute(&self, plugin: &str) -> Option<&Value> {
         self.attributes.get(plugin)

@@ -223,5 +223,8 @@ async fn a_session_without_a_value_for_the_key_is_known_by_its_address() {
         "key": "$proxy_protocol_addr $http_x", "key_type": "var_combination"}));
     let mut first = StreamScene::default();
     assert!(passes(first.access(&plugin).await));
-    assert_eq!(reply(StreamScene::default().access(&plugin).await).status, 503);
+    assert_eq!(
+        reply(StreamScene::default().access(&plugin).await).status,
+        503
+    );
 }

@@ -196,5 +196,8 @@ async fn sessions_are_split_by_what_they_are() {
         goals.push(chosen.map(|handle| handle.get::<Value>().unwrap().to_string()));
     }
     goals.sort();
-    assert_eq!(goals, [None, Some("\"2\"".to_owned()), Some("\"blue\"".to_owned())]);
+    assert_eq!(
+        goals,
+        [None, Some("\"2\"".to_owned()), Some("\"blue\"".to_owned())]
+    );
 }

@@ -6,6 +6,7 @@ mod graphql;
 mod multipart;
 mod query;
 mod stream;
+mod tls;
 mod tries;
 
 #[cfg(all(test, feature = "testing"))]
@@ -44,7 +45,7 @@ impl Lookup for View<'_> {
     }
 }
 
-/// The value of a variable. Families that this build has no source for (PROXY protocol, client certificates, caches)
+/// The value of a variable. Families that this build has no source for (PROXY protocol, caches)
 /// have no value, as in nginx when the feature is off.
 fn answer<'a>(
     session: &'a Session,
@@ -158,7 +159,17 @@ fn answer<'a>(
         Variable::MatchedUri => Some(Value::text(&*request.matched.as_ref()?.path)),
         Variable::MatchedHost => request.matched.as_ref()?.host.as_deref().map(Value::text),
         Variable::RateLimitingInfo => request.rate_limiting_info.as_deref().map(Value::text),
-        Variable::SslProtocol | Variable::SslCipher => query::tls(session, variable),
+        Variable::SslProtocol
+        | Variable::SslCipher
+        | Variable::SslServerName
+        | Variable::SslSessionReused
+        | Variable::SslClientVerify
+        | Variable::SslClientSubject
+        | Variable::SslClientIssuer
+        | Variable::SslClientSerial
+        | Variable::SslClientFingerprint
+        | Variable::SslClientCert
+        | Variable::SslClientEscapedCert => tls::answer(session.digest()?, variable),
         _ => tries::answer(request, head, variable),
     }
 }
