@@ -6,6 +6,7 @@ mod drain;
 mod edge;
 mod explain;
 mod handshakes;
+mod memory;
 mod open;
 mod options;
 mod reports;
