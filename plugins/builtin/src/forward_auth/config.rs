@@ -24,7 +24,7 @@ pub struct Config {
     #[serde(default)]
     pub client_headers: Vec<String>,
     /// Headers that the service gets beside these; values may have variables.
-    #[schemars(length(min = 1))]
+    #[schemars(extend("minProperties" = 1))]
     pub extra_headers: Option<BTreeMap<String, String>>,
     /// Whether the service's certificate must be valid.
     #[serde(default = "yes")]
