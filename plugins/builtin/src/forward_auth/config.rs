@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 pub struct Config {
     /// Address of the service, `http://` or `https://`.
     pub uri: String,
-    /// Method with which the service is asked. With `POST` it gets the request's body.
+    /// Method with which the service is asked, `GET` by default. With `POST` it gets the request's body.
     #[serde(default)]
     pub request_method: Method,
     /// Headers of the client's request that the service gets.
