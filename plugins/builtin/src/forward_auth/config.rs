@@ -1,7 +1,7 @@
 //! Configuration of `forward-auth`.
 
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// Asks a service whether a request may pass: below 300 it may, any other answer is the client's.
@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 pub struct Config {
     /// Address of the service, `http://` or `https://`.
     pub uri: String,
-    /// Method with which the service is asked, `GET` by default. With `POST` it gets the request's body.
+    /// Method with which the service is asked. With `POST` it gets the request's body.
     #[serde(default)]
     pub request_method: Method,
     /// Headers of the client's request that the service gets.
@@ -58,7 +58,7 @@ pub struct Config {
 }
 
 /// How the service is asked.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 pub enum Method {
     /// Without a body.
     #[default]
