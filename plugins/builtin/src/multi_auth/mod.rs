@@ -8,7 +8,7 @@ mod tests;
 
 pub use config::Config;
 
-use crossway_sdk::{plugin::Scopes, prelude::*, request::Rewritten};
+use crossway_sdk::{consumer::Identity, plugin::Scopes, prelude::*, request::Rewritten};
 use http::header::{EXPECT, WWW_AUTHENTICATE};
 
 /// The plugin.
@@ -70,6 +70,7 @@ struct Before {
     head: RequestHeader,
     query: Option<Bytes>,
     rewritten: Rewritten,
+    identity: Option<Identity>,
     response_headers: usize,
 }
 
@@ -79,6 +80,7 @@ impl Before {
             head: ex.session.req_header().clone(),
             query: ex.request.query.clone(),
             rewritten: ex.request.rewritten.clone(),
+            identity: ex.request.identity.clone(),
             response_headers: ex.request.response_headers.len(),
         }
     }
@@ -93,6 +95,6 @@ impl Before {
         ex.request.query = self.query;
         ex.request.rewritten = self.rewritten;
         ex.request.response_headers.truncate(self.response_headers);
-        ex.request.identity = None;
+        ex.request.identity = self.identity;
     }
 }
