@@ -152,6 +152,13 @@ impl State {
                 None => drop(self.documents.remove(&key)),
             }
             self.dependents.closure(&key, &mut dirty);
+            if key.kind == Kind::PluginMetadata {
+                let nesting: Vec<_> = self.instances.nesting(key.id.leaf()).cloned().collect();
+                for document in nesting {
+                    self.dependents.closure(&document, &mut dirty);
+                    dirty.insert(document);
+                }
+            }
             dirty.insert(key);
         }
         self.compile(&dirty, &mut refusals);
@@ -358,6 +365,7 @@ impl State {
             global: self.global.clone(),
             consumers: self.consumers.clone(),
             certificates: self.certificates.clone(),
+            documents: self.documents.clone(),
         }
     }
 

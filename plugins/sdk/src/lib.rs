@@ -43,13 +43,18 @@
 //! ```
 
 pub mod balance;
+pub mod batch;
 pub mod build;
+pub mod client;
 pub mod consumer;
 pub mod definition;
 pub mod exchange;
 pub mod expectation;
 pub mod expr;
+pub mod finish;
 pub mod flow;
+pub mod handshake;
+pub mod nested;
 pub mod plugin;
 mod random_id;
 pub mod request;
@@ -75,6 +80,7 @@ pub mod prelude {
     pub use crate::definition::{Definition, Registry};
     pub use crate::exchange::Exchange;
     pub use crate::flow::{Error, Flow, Reply, Step};
+    pub use crate::nested::Nested;
     pub use crate::phases;
     pub use crate::plugin::{Authenticator, Phases, Plugin, Scopes};
     pub use crate::request::Request;
