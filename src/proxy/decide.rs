@@ -1,6 +1,6 @@
 //! The decision over a request: its route, what the plugins say before the upstream, and which upstream it is.
 
-use super::{InFlight, exchange::Stage, reply};
+use super::{InFlight, admit::content_length, exchange::Stage, reply};
 use crate::{
     chain::Outcome,
     matcher::{self, Query},
@@ -95,6 +95,13 @@ pub(super) async fn decide(session: &mut Session, flight: &mut InFlight) -> Opti
                 return Some(reply);
             }
         }
+    }
+    // Plugins may have set another limit. What is not said beforehand is counted as it comes.
+    let length = content_length(exchange.session.req_header());
+    if let (Some(limit), Some(length)) = (exchange.request.max_body, length)
+        && length > limit
+    {
+        return Some(Reply::status(413));
     }
     if let Outcome::Respond(reply) = snapshot.global.access(&mut exchange).await {
         return Some(reply);

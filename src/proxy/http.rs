@@ -246,8 +246,8 @@ impl ProxyHttp for Proxy {
         flight: &mut Self::CTX,
     ) -> Result<()> {
         flight.body_bytes += chunk.as_ref().map_or(0, |c| c.len() as u64);
-        if self
-            .options
+        if flight
+            .request
             .max_body
             .is_some_and(|limit| flight.body_bytes > limit)
         {

@@ -1,9 +1,18 @@
 //! The plugins that Crossway has built in, and the one list of them. They stand on the SDK alone, as a third party's
 //! plugins do.
 
+pub mod acl;
+pub mod api_breaker;
+pub mod attach_consumer_label;
 pub mod basic_auth;
+pub mod client_control;
 pub mod consumer_restriction;
 pub mod cors;
+pub mod csrf;
+pub mod data_mask;
+pub mod echo;
+pub mod error_page;
+pub mod exit_transformer;
 pub mod fault_injection;
 pub mod ip_restriction;
 pub mod jwt_auth;
@@ -13,13 +22,22 @@ pub mod limit_count;
 pub mod limit_req;
 pub mod mocking;
 pub mod prometheus;
+pub mod proxy_control;
 pub mod proxy_rewrite;
+pub mod real_ip;
 pub mod redirect;
+pub mod referer_restriction;
 pub mod request_id;
+pub mod request_validation;
 pub mod response_rewrite;
+pub mod traffic_label;
 pub mod traffic_split;
+pub mod ua_restriction;
+pub mod uri_blocker;
 
+mod answer_text;
 mod auth;
+mod json_path;
 mod limit;
 mod request_body;
 mod rewrite;
@@ -38,9 +56,18 @@ use crossway_sdk::definition::{Definition, Doubled, Registry};
 /// Two of them have one name, which is a mistake in the list below.
 pub fn registry() -> Result<Registry, Doubled> {
     Registry::default()
+        .plugin(Definition::of::<acl::Acl>())?
+        .plugin(Definition::of::<api_breaker::ApiBreaker>())?
+        .plugin(Definition::of::<attach_consumer_label::AttachConsumerLabel>())?
         .plugin(Definition::auth::<basic_auth::BasicAuth>())?
+        .plugin(Definition::of::<client_control::ClientControl>())?
         .plugin(Definition::of::<consumer_restriction::ConsumerRestriction>())?
         .plugin(Definition::of::<cors::Cors>())?
+        .plugin(Definition::of::<csrf::Csrf>())?
+        .plugin(Definition::of::<data_mask::DataMask>())?
+        .plugin(Definition::of::<echo::Echo>())?
+        .plugin(Definition::of::<error_page::ErrorPage>())?
+        .plugin(Definition::of::<exit_transformer::ExitTransformer>())?
         .plugin(Definition::of::<fault_injection::FaultInjection>())?
         .plugin(Definition::of::<ip_restriction::IpRestriction>())?
         .plugin(Definition::auth::<jwt_auth::JwtAuth>())?
@@ -50,9 +77,16 @@ pub fn registry() -> Result<Registry, Doubled> {
         .plugin(Definition::of::<limit_req::LimitReq>())?
         .plugin(Definition::of::<mocking::Mocking>())?
         .plugin(Definition::of::<prometheus::Prometheus>())?
+        .plugin(Definition::of::<proxy_control::ProxyControl>())?
         .plugin(Definition::of::<proxy_rewrite::ProxyRewrite>())?
+        .plugin(Definition::of::<real_ip::RealIp>())?
         .plugin(Definition::of::<redirect::Redirect>())?
+        .plugin(Definition::of::<referer_restriction::RefererRestriction>())?
         .plugin(Definition::of::<request_id::RequestId>())?
+        .plugin(Definition::of::<request_validation::RequestValidation>())?
         .plugin(Definition::of::<response_rewrite::ResponseRewrite>())?
-        .plugin(Definition::of::<traffic_split::TrafficSplit>())
+        .plugin(Definition::of::<traffic_label::TrafficLabel>())?
+        .plugin(Definition::of::<traffic_split::TrafficSplit>())?
+        .plugin(Definition::of::<ua_restriction::UaRestriction>())?
+        .plugin(Definition::of::<uri_blocker::UriBlocker>())
 }

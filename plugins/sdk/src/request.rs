@@ -41,6 +41,8 @@ pub struct Request {
     pub configuration: Arc<dyn Configuration>,
     /// The client: the transport peer, or what a plugin found out about it. `0.0.0.0:0` when the peer is a Unix socket.
     pub client: SocketAddr,
+    /// The transport peer, whatever a plugin finds out about the client. Whom to trust is decided by this one.
+    pub peer: SocketAddr,
     /// The address that the client connected to.
     pub server: SocketAddr,
     /// Whether the client speaks TLS.
@@ -57,6 +59,8 @@ pub struct Request {
     pub path_params: Vec<(Box<str>, Box<str>)>,
     /// The consumer, once an authenticator named one.
     pub identity: Option<Identity>,
+    /// What an identity provider says of a user who is no consumer, once a plugin asked it: claims, attributes.
+    pub external_user: Option<Arc<serde_json::Value>>,
     /// The upstream that a plugin chose.
     pub upstream_override: Option<UpstreamHandle>,
     /// The query without `?`, once a plugin took something out of it that nobody behind it may see, such as a
@@ -72,8 +76,14 @@ pub struct Request {
     /// [`Request::id`].
     pub id: Option<HeaderValue>,
     own_id: OnceLock<RandomId>,
+    /// The most bytes that the body may have (413); `None` for any number. The settings' limit, unless a plugin sets
+    /// another one in the rewrite phase.
+    pub max_body: Option<u64>,
     /// The body, when it was read whole; empty from the start when the request has none.
     pub body: Option<Bytes>,
+    /// What is to be logged in place of the body, once a plugin masked it in the log phase; set it with
+    /// [`Request::mask_body`].
+    pub masked_body: Option<Bytes>,
     json: OnceLock<Option<serde_json::Value>>,
     pub(crate) parsed: Parsed,
     /// Nodes that were tried, in order.
@@ -178,6 +188,7 @@ impl Request {
             started_at: SystemTime::now(),
             configuration,
             client: nowhere,
+            peer: nowhere,
             server: nowhere,
             tls: false,
             normal_path: None,
@@ -186,6 +197,7 @@ impl Request {
             matched: None,
             path_params: Vec::new(),
             identity: None,
+            external_user: None,
             upstream_override: None,
             query: None,
             rewritten: Rewritten::default(),
@@ -193,7 +205,9 @@ impl Request {
             response_headers: SmallVec::new(),
             id: None,
             own_id: OnceLock::new(),
+            max_body: None,
             body: None,
+            masked_body: None,
             json: OnceLock::new(),
             parsed: Parsed::default(),
             tries: SmallVec::new(),
@@ -251,6 +265,14 @@ impl Request {
         self.json
             .get_or_init(|| serde_json::from_slice(body).ok())
             .as_ref()
+    }
+
+    /// Has variables and loggers see this in place of the body. For the log phase: the upstream has got the body by then.
+    pub fn mask_body(&mut self, masked: Bytes) {
+        self.json = OnceLock::new();
+        self.parsed = Parsed::default();
+        self.body = Some(masked.clone());
+        self.masked_body = Some(masked);
     }
 
     /// The name of the consumer.

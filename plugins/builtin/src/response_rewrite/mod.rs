@@ -260,7 +260,7 @@ impl ResponseRewrite {
 }
 
 /// Takes away what was true of the body that came only.
-fn clear(head: &mut ResponseHeader) {
+pub(crate) fn clear(head: &mut ResponseHeader) {
     for name in [
         header::CONTENT_LENGTH,
         header::CONTENT_ENCODING,
@@ -272,14 +272,14 @@ fn clear(head: &mut ResponseHeader) {
 }
 
 /// Statuses that have no body (RFC 9110 §6.4.1).
-fn is_bodiless(status: StatusCode) -> bool {
+pub(crate) fn is_bodiless(status: StatusCode) -> bool {
     status.is_informational()
         || status == StatusCode::NO_CONTENT
         || status == StatusCode::NOT_MODIFIED
 }
 
 /// Whether the upstream's response ends with its head.
-fn is_empty(ex: &Exchange<'_>, head: &ResponseHeader) -> bool {
+pub(crate) fn is_empty(ex: &Exchange<'_>, head: &ResponseHeader) -> bool {
     let no_bytes = || {
         head.headers
             .get(header::CONTENT_LENGTH)
