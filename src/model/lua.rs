@@ -63,10 +63,20 @@ mod tests {
     #[test]
     fn a_plugin_that_is_bound_to_lua_is_refused_with_the_reason() {
         assert_eq!(unknown_plugin("nonsense"), "unknown plugin [nonsense]");
-        for name in ["serverless-pre-function", "serverless-post-function", "ext-plugin-pre-req"] {
+        for name in [
+            "serverless-pre-function",
+            "serverless-post-function",
+            "ext-plugin-pre-req",
+        ] {
             let refusal = unknown_plugin(name);
-            assert!(refusal.starts_with(&format!("unknown plugin [{name}]: ")), "{refusal}");
-            assert!(refusal.contains("Lua") && refusal.contains("written in Rust"), "{refusal}");
+            assert!(
+                refusal.starts_with(&format!("unknown plugin [{name}]: ")),
+                "{refusal}"
+            );
+            assert!(
+                refusal.contains("Lua") && refusal.contains("written in Rust"),
+                "{refusal}"
+            );
         }
     }
 }

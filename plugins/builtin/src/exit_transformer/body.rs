@@ -59,9 +59,9 @@ impl Node {
                 Self::List(items.iter().map(Self::compile).collect::<Result<_, _>>()?)
             }
             Value::Object(members) => {
-                let members = members.iter();
-                let members = members.map(|(name, v)| Ok((name.clone(), Self::compile(v)?)));
-                Self::Object(members.collect::<Result<_, _>>()?)
+                let each = members.iter();
+                let each = each.map(|(name, v)| Self::compile(v).map(|node| (name.clone(), node)));
+                Self::Object(each.collect::<Result<_, _>>()?)
             }
             other => Self::Constant(other.clone()),
         })
