@@ -118,7 +118,7 @@ fn refused_configurations_say_where() {
     let refused = |config| refused(&definition(), config);
     assert_eq!(
         refused(json!({})).1,
-        "property break_response_code is required"
+        "property \"break_response_code\" is required"
     );
     let with = |name: &str, value: Value| {
         let mut config = json!({"break_response_code": 502});

@@ -61,7 +61,7 @@ async fn labels_are_told_and_a_clients_own_words_never_pass_for_them() {
 #[test]
 fn refused_configurations_say_where() {
     let refused = |config| refused(&definition(), config);
-    assert_eq!(refused(json!({})).1, "property headers is required");
+    assert_eq!(refused(json!({})).1, "property \"headers\" is required");
     assert_eq!(refused(json!({"headers": {}})).0, "/headers");
     assert_eq!(
         refused(json!({"headers": {"X-A": "label"}})).0,

@@ -28,7 +28,8 @@ impl Got {
 }
 
 async fn answered(plugin: &dyn Instance, source: ResponseSource, status: u16, body: &str) -> Got {
-    let mut scene = scene(get("/<x>", "")).await;
+    let mut scene = scene(get("/%3Cx%3E", "")).await;
+    scene.request.normal_path = Some("/<x>".into());
     scene.request.response.source = source;
     let mut head = ResponseHeader::build(status, None).unwrap();
     head.append_header("Content-Type", "text/plain").unwrap();

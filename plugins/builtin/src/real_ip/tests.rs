@@ -143,7 +143,7 @@ async fn later_plugins_and_variables_go_by_it() {
 #[test]
 fn refused_configurations_say_where() {
     let refused = |config| refused(&definition(), config);
-    assert_eq!(refused(json!({})).1, "property source is required");
+    assert_eq!(refused(json!({})).1, "property \"source\" is required");
     assert_eq!(refused(json!({"source": "http"})).0, "/source");
     assert_eq!(refused(json!({"source": "post_arg_ip"})).0, "/source");
     let (path, message) = refused(json!({"source": "arg_ip", "trusted_addresses": ["::1", "x"]}));

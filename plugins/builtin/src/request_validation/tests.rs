@@ -43,7 +43,7 @@ async fn bodies_in_json_are_judged() {
         assert_eq!(judged(person(), post("", good.as_bytes())).await, None);
     }
     for (bad, words) in [
-        ("{}", "property name is required"),
+        ("{}", "property \"name\" is required"),
         (
             r#"{"name":1}"#,
             "property \"name\" validation failed: wrong type: expected string, got number",
@@ -182,7 +182,7 @@ async fn headers_are_judged_before_the_body() {
     let mut config = person();
     config["header_schema"] = json!({"required": ["x-a"]});
     let (_, words) = judged(config, post("", b"{}")).await.unwrap();
-    assert_eq!(words, "property x-a is required");
+    assert_eq!(words, "property \"x-a\" is required");
 }
 
 #[test]

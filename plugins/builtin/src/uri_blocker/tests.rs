@@ -93,7 +93,7 @@ async fn a_refusal_is_a_page_or_a_message() {
 #[test]
 fn refused_configurations_say_where() {
     let refused = |config| refused(&definition(), config);
-    assert_eq!(refused(json!({})).1, "property block_rules is required");
+    assert_eq!(refused(json!({})).1, "property \"block_rules\" is required");
     assert_eq!(
         refused(json!({"block_rules": ["a", "+"]})).0,
         "/block_rules/1"
