@@ -8,7 +8,7 @@ use crate::{
     variables::Parsed,
 };
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Method};
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use pingora_http::RequestHeader;
 use smallvec::SmallVec;
 use std::{
@@ -19,9 +19,8 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-/// The largest request body that can be read before the upstream is chosen and still be sent on, in bytes.
-/// Pingora keeps 64 KiB for replay and no more.
-pub const MAX_BUFFERED_BODY: usize = 64 * 1024;
+/// How much of a request body is read where nobody set a limit of their own, in bytes: for variables and conditions.
+pub const MAX_BUFFERED_BODY: usize = 1024 * 1024;
 
 /// The one configuration that serves a request.
 pub trait Configuration: Send + Sync {
@@ -72,14 +71,21 @@ pub struct Request {
     /// [`Request::id`].
     pub id: Option<HeaderValue>,
     own_id: OnceLock<RandomId>,
-    /// The body, when it was read whole; empty from the start when the request has none.
+    /// The body, when it was read whole or replaced; empty from the start when the request has none.
     pub body: Option<Bytes>,
+    /// What was read of a body that turned out to be larger than its reader's limit; it still goes to the upstream.
+    pub body_start: Bytes,
+    /// Whether `body` is a plugin's and not the client's; see [`crate::exchange::Exchange::replace_body`].
+    pub body_replaced: bool,
     json: OnceLock<Option<serde_json::Value>>,
     pub(crate) parsed: Parsed,
     /// Nodes that were tried, in order.
     pub tries: SmallVec<[Try; 1]>,
     /// What is known of the response.
     pub response: Response,
+    /// The trailers of the upstream's response, in the last call of `body_filter`; what it leaves in them is sent on to
+    /// clients of HTTP/2, unless that call ends the body with bytes of its own.
+    pub response_trailers: Option<HeaderMap>,
     /// What limit plugins say of themselves (`$rate_limiting_info`).
     pub rate_limiting_info: Option<Box<str>>,
     /// For the chain: what `_meta.filter` said, by slot.
@@ -194,10 +200,13 @@ impl Request {
             id: None,
             own_id: OnceLock::new(),
             body: None,
+            body_start: Bytes::new(),
+            body_replaced: false,
             json: OnceLock::new(),
             parsed: Parsed::default(),
             tries: SmallVec::new(),
             response: Response::default(),
+            response_trailers: None,
             rate_limiting_info: None,
             admitted: SmallVec::new(),
             failures: Vec::new(),
@@ -251,6 +260,15 @@ impl Request {
         self.json
             .get_or_init(|| serde_json::from_slice(body).ok())
             .as_ref()
+    }
+
+    /// Puts a body in place of the client's; what was made of the old one is forgotten.
+    pub(crate) fn set_body(&mut self, body: Bytes) {
+        self.body = Some(body);
+        self.body_start = Bytes::new();
+        self.body_replaced = true;
+        self.json = OnceLock::new();
+        self.parsed = Parsed::default();
     }
 
     /// The name of the consumer.
