@@ -8,10 +8,7 @@ use crate::{
     upstream::Upstream,
 };
 use crossway_sdk::{
-    exchange::{BodyError, Exchange},
-    flow::Reply,
-    route::Matched,
-    variables::View,
+    exchange::Exchange, flow::Reply, request::MAX_BUFFERED_BODY, route::Matched, variables::View,
 };
 use http::header;
 use pingora_http::RequestHeader;
@@ -61,12 +58,9 @@ async fn route(session: &mut Session, flight: &mut InFlight) -> Result<(), Reply
         // Some candidate asks for the body: read it and match once more.
         let mut exchange = Exchange::new(session, &mut flight.request);
         exchange
-            .read_body(usize::MAX)
+            .read_body(MAX_BUFFERED_BODY)
             .await
-            .map_err(|error| match error {
-                BodyError::TooLarge { .. } => Reply::status(413),
-                BodyError::Read(_) => Reply::status(400),
-            })?;
+            .map_err(|error| error.reply())?;
     }
 }
 

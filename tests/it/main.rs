@@ -24,6 +24,7 @@ mod admin_patch;
 mod admin_refusals;
 mod answers;
 mod bad_input;
+mod bodies;
 mod durability;
 mod file_store;
 mod harness;

@@ -43,6 +43,7 @@
 //! ```
 
 pub mod balance;
+pub mod body;
 pub mod build;
 pub mod consumer;
 pub mod definition;

@@ -13,7 +13,8 @@ pub(super) enum Mask {
 
 impl Mask {
     pub(super) fn build(rule: &Rule, path: &str) -> Result<Self, BuildError> {
-        let missing = |field: &str| BuildError::new(path, format!("property {field} is required"));
+        let missing =
+            |field: &str| BuildError::new(path, format!("property \"{field}\" is required"));
         let value = rule.value.as_deref();
         Ok(match rule.action {
             Action::Remove => Self::Remove,

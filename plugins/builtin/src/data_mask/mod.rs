@@ -69,7 +69,7 @@ impl Plugin for DataMask {
                     plugin.json.push((place, mask));
                 }
                 (Place::Body, None) => {
-                    return Err(cx.error(path, "property body_format is required"));
+                    return Err(cx.error(path, "property \"body_format\" is required"));
                 }
             }
         }

@@ -214,16 +214,16 @@ fn refused_configurations_say_where() {
         refused(json!({"type": "body", "name": "$.a", "action": "remove"})),
         (
             "/request/0".to_owned(),
-            "property body_format is required".to_owned()
+            "property \"body_format\" is required".to_owned()
         )
     );
     let words = |rule: Value| refused(rule).1;
     let query = |action: &str| json!({"type": "query", "name": "a", "action": action});
-    assert_eq!(words(query("replace")), "property value is required");
-    assert_eq!(words(query("regex")), "property regex is required");
+    assert_eq!(words(query("replace")), "property \"value\" is required");
+    assert_eq!(words(query("regex")), "property \"regex\" is required");
     let mut rule = query("regex");
     rule["regex"] = json!("a(");
-    assert_eq!(words(rule.clone()), "property value is required");
+    assert_eq!(words(rule.clone()), "property \"value\" is required");
     rule["value"] = json!("x");
     assert_eq!(refused(rule.clone()).0, "/request/0/regex");
     rule["regex"] = json!("a");

@@ -7,7 +7,7 @@ mod tests;
 pub use config::Config;
 
 use crate::{
-    response_rewrite::{clear, is_bodiless, is_empty},
+    response_rewrite::{clear, is_bodiless},
     rewrite::headers::{self, Name, Written},
 };
 use bytes::BytesMut;
@@ -123,10 +123,9 @@ impl Plugin for Echo {
 impl Echo {
     /// Makes the head fit for another body, and says what is to be done with the one that comes.
     fn prepare(&self, ex: &Exchange<'_>, head: &mut ResponseHeader) -> Work {
-        let bodiless = head.status == StatusCode::SWITCHING_PROTOCOLS
-            || is_bodiless(head.status)
-            || is_empty(ex, head);
-        if bodiless {
+        // An upstream's answer may have ended with its head although another plugin changed its status since.
+        let came = StatusCode::from_u16(ex.request.response.status).unwrap_or(head.status);
+        if is_bodiless(head.status) || is_bodiless(came) {
             return Work::Nothing;
         }
         // Text beside compressed bytes would spoil them.

@@ -115,12 +115,15 @@ async fn a_response_without_a_body_gets_none_and_an_encoded_one_is_not_spoiled()
         pass(&mut scene(get("/", "")).await, &*plugin, &mut none, &[""]),
         ""
     );
+    // Another plugin made a 200 of it.
+    let mut ended = scene(get("/", "")).await;
+    ended.request.response.status = 304;
+    assert_eq!(pass(&mut ended, &*plugin, &mut head(&[]), &[""]), "");
     let mut empty = head(&[("Content-Length", "0")]);
     assert_eq!(
         pass(&mut scene(get("/", "")).await, &*plugin, &mut empty, &[""]),
-        ""
+        "<>"
     );
-    assert!(empty.headers.contains_key("content-length"));
     let mut only_head = scene("HEAD / HTTP/1.1\r\nHost: a\r\n\r\n").await;
     assert_eq!(pass(&mut only_head, &*plugin, &mut head(&[]), &[""]), "");
     // The new body has no encoding.

@@ -65,7 +65,7 @@ impl Plugin for ExitTransformer {
             return Err(cx.error("/functions", message));
         }
         let Some(rules) = config.rules else {
-            return Err(cx.error("", "property rules is required"));
+            return Err(cx.error("", "property \"rules\" is required"));
         };
         let rules = rules.iter().enumerate();
         let rules = rules.map(|(index, rule)| Rule::build(rule, &format!("/rules/{index}"), cx));

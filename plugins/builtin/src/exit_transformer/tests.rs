@@ -155,7 +155,7 @@ fn refused_configurations_say_where() {
         message,
         "it is Lua source, which Crossway does not run; write declarative `rules` in its place"
     );
-    assert_eq!(refused(json!({})).1, "property rules is required");
+    assert_eq!(refused(json!({})).1, "property \"rules\" is required");
     assert_eq!(refused(json!({"rules": []})).0, "/rules");
     let rule = |rule: Value| refused(json!({"rules": [rule]})).0;
     assert_eq!(rule(json!({})), "/rules/0");

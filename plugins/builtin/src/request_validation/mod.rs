@@ -8,7 +8,7 @@ mod tests;
 
 pub use config::Config;
 
-use crossway_sdk::{exchange::BodyError, prelude::*, schema::Schema};
+use crossway_sdk::{prelude::*, schema::Schema};
 use document::Refused;
 use headers::HeaderSchema;
 use serde_json::Map;
@@ -65,15 +65,10 @@ impl RequestValidation {
     async fn judge_body(&self, schema: &Schema, ex: &mut Exchange<'_>) -> Flow {
         let body = match ex.read_body(self.most).await {
             Ok(body) => body,
-            Err(BodyError::TooLarge { .. }) => return Flow::Respond(Reply::status(413)),
-            Err(BodyError::Read(_)) => return Flow::Respond(Reply::status(400)),
+            Err(error) => return Flow::Respond(error.reply()),
         };
         if body.is_empty() {
             return Flow::Respond(self.refusal(None));
-        }
-        // A body that was there from the start of the phase was not read by this plugin's limit.
-        if body.len() > self.most {
-            return Flow::Respond(Reply::status(413));
         }
         let document = match document::of(&ex.session.req_header().headers, &body) {
             Ok(document) => document,

@@ -108,7 +108,7 @@ impl Plugin for ResponseRewrite {
             .is_none_or(|vars| vars.matches(&Answered { ex, head }));
         // A connection that changes its protocol has neither status nor body to be changed.
         if applies && head.status != StatusCode::SWITCHING_PROTOCOLS {
-            let empty = is_empty(ex, head);
+            let empty = ends_with_head(ex, head);
             if let Some(status) = self.status {
                 head.set_status(status)?;
             }
@@ -278,15 +278,9 @@ pub(crate) fn is_bodiless(status: StatusCode) -> bool {
         || status == StatusCode::NOT_MODIFIED
 }
 
-/// Whether the upstream's response ends with its head.
-pub(crate) fn is_empty(ex: &Exchange<'_>, head: &ResponseHeader) -> bool {
-    let no_bytes = || {
-        head.headers
-            .get(header::CONTENT_LENGTH)
-            .is_some_and(|length| length == "0")
-    };
-    ex.request.response.source == ResponseSource::Upstream
-        && (is_bodiless(head.status) || no_bytes())
+/// Whether the upstream's response ends with its head by its status, whatever the client is told.
+fn ends_with_head(ex: &Exchange<'_>, head: &ResponseHeader) -> bool {
+    ex.request.response.source == ResponseSource::Upstream && is_bodiless(head.status)
 }
 
 fn body(config: &Config, cx: &BuildCx<'_>) -> Result<Option<Bytes>, BuildError> {
