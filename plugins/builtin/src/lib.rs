@@ -1,17 +1,21 @@
 //! The plugins that Crossway has built in, and the one list of them. They stand on the SDK alone, as a third party's
 //! plugins do.
 
+pub mod authz_casbin;
 pub mod basic_auth;
 pub mod consumer_restriction;
 pub mod cors;
 pub mod fault_injection;
+pub mod hmac_auth;
 pub mod ip_restriction;
+pub mod jwe_decrypt;
 pub mod jwt_auth;
 pub mod key_auth;
 pub mod limit_conn;
 pub mod limit_count;
 pub mod limit_req;
 pub mod mocking;
+pub mod multi_auth;
 pub mod prometheus;
 pub mod proxy_rewrite;
 pub mod redirect;
@@ -38,17 +42,21 @@ use crossway_sdk::definition::{Definition, Doubled, Registry};
 /// Two of them have one name, which is a mistake in the list below.
 pub fn registry() -> Result<Registry, Doubled> {
     Registry::default()
+        .plugin(Definition::of::<authz_casbin::AuthzCasbin>())?
         .plugin(Definition::auth::<basic_auth::BasicAuth>())?
         .plugin(Definition::of::<consumer_restriction::ConsumerRestriction>())?
         .plugin(Definition::of::<cors::Cors>())?
         .plugin(Definition::of::<fault_injection::FaultInjection>())?
+        .plugin(Definition::auth::<hmac_auth::HmacAuth>())?
         .plugin(Definition::of::<ip_restriction::IpRestriction>())?
+        .plugin(Definition::auth::<jwe_decrypt::JweDecrypt>())?
         .plugin(Definition::auth::<jwt_auth::JwtAuth>())?
         .plugin(Definition::auth::<key_auth::KeyAuth>())?
         .plugin(Definition::of::<limit_conn::LimitConn>())?
         .plugin(Definition::of::<limit_count::LimitCount>())?
         .plugin(Definition::of::<limit_req::LimitReq>())?
         .plugin(Definition::of::<mocking::Mocking>())?
+        .plugin(Definition::of::<multi_auth::MultiAuth>())?
         .plugin(Definition::of::<prometheus::Prometheus>())?
         .plugin(Definition::of::<proxy_rewrite::ProxyRewrite>())?
         .plugin(Definition::of::<redirect::Redirect>())?

@@ -50,6 +50,7 @@ pub mod exchange;
 pub mod expectation;
 pub mod expr;
 pub mod flow;
+pub mod nested;
 pub mod plugin;
 mod random_id;
 pub mod request;
@@ -73,6 +74,7 @@ pub mod prelude {
     pub use crate::definition::{Definition, Registry};
     pub use crate::exchange::Exchange;
     pub use crate::flow::{Error, Flow, Reply, Step};
+    pub use crate::nested::Nested;
     pub use crate::phases;
     pub use crate::plugin::{Authenticator, Phases, Plugin, Scopes};
     pub use crate::request::Request;

@@ -1,9 +1,9 @@
 //! A scripted exchange for unit tests of plugins.
 
 use crate::{
-    build::{BuildCx, BuildError, Host},
+    build::{BuildCx, BuildError, Enabled, Host},
     consumer::{AuthSlot, Consumer, Credential, CredentialTable, Identity},
-    definition::{Definition, Instance},
+    definition::{Definition, Instance, Registry},
     exchange::Exchange,
     flow::{Error, Flow, Step},
     request::{Configuration, Request},
@@ -37,6 +37,8 @@ pub struct Bench {
     pub attributes: HashMap<String, Value>,
     /// The plugin's metadata.
     pub metadata: Option<Value>,
+    /// Plugins that may run inside of the one under test. Their credentials have the slots that this registry gives them.
+    pub plugins: Registry,
 }
 
 impl Host for Bench {
@@ -59,6 +61,13 @@ impl Host for Bench {
     }
     fn attribute(&self, plugin: &str) -> Option<&Value> {
         self.attributes.get(plugin)
+    }
+    fn plugin(&self, name: &str) -> Option<Enabled<'_>> {
+        Some(Enabled {
+            definition: self.plugins.get(name)?,
+            metadata: None,
+            auth: self.plugins.auth_slot(name),
+        })
     }
 }
 
@@ -95,7 +104,7 @@ pub fn build(definition: &Definition, config: Value) -> Result<Arc<dyn Instance>
 /// A configuration with consumers, for authenticators.
 #[derive(Default)]
 pub struct Consumers {
-    table: CredentialTable,
+    tables: HashMap<usize, CredentialTable>,
     by_name: HashMap<String, Arc<Consumer>>,
 }
 
@@ -105,7 +114,21 @@ impl Consumers {
     /// # Errors
     /// The credential is refused.
     pub fn with(
+        self,
+        username: &str,
+        definition: &Definition,
+        credential: Value,
+    ) -> Result<Self, BuildError> {
+        self.with_in(AuthSlot(0), username, definition, credential)
+    }
+
+    /// As [`Consumers::with`], in the table of that slot.
+    ///
+    /// # Errors
+    /// The credential is refused.
+    pub fn with_in(
         mut self,
+        slot: AuthSlot,
         username: &str,
         definition: &Definition,
         credential: Value,
@@ -128,7 +151,9 @@ impl Consumers {
                 consumer,
                 credential: None,
             };
-            self.table
+            self.tables
+                .entry(slot.0)
+                .or_default()
                 .insert(definition.name, key, Credential { identity, value })?;
         }
         Ok(self)
@@ -136,8 +161,8 @@ impl Consumers {
 }
 
 impl Configuration for Consumers {
-    fn credentials(&self, _: AuthSlot) -> Option<&CredentialTable> {
-        Some(&self.table)
+    fn credentials(&self, slot: AuthSlot) -> Option<&CredentialTable> {
+        self.tables.get(&slot.0)
     }
     fn consumer(&self, username: &str) -> Option<Arc<Consumer>> {
         self.by_name.get(username).cloned()
