@@ -6,16 +6,19 @@ pub mod basic_auth;
 pub mod consumer_restriction;
 pub mod cors;
 pub mod fault_injection;
+pub mod forward_auth;
 pub mod hmac_auth;
 pub mod ip_restriction;
 pub mod jwe_decrypt;
 pub mod jwt_auth;
 pub mod key_auth;
+pub mod ldap_auth;
 pub mod limit_conn;
 pub mod limit_count;
 pub mod limit_req;
 pub mod mocking;
 pub mod multi_auth;
+pub mod opa;
 pub mod prometheus;
 pub mod proxy_rewrite;
 pub mod redirect;
@@ -25,6 +28,7 @@ pub mod traffic_split;
 
 mod auth;
 mod limit;
+mod remote;
 mod request_body;
 mod rewrite;
 #[cfg(test)]
@@ -47,16 +51,19 @@ pub fn registry() -> Result<Registry, Doubled> {
         .plugin(Definition::of::<consumer_restriction::ConsumerRestriction>())?
         .plugin(Definition::of::<cors::Cors>())?
         .plugin(Definition::of::<fault_injection::FaultInjection>())?
+        .plugin(Definition::of::<forward_auth::ForwardAuth>())?
         .plugin(Definition::auth::<hmac_auth::HmacAuth>())?
         .plugin(Definition::of::<ip_restriction::IpRestriction>())?
         .plugin(Definition::auth::<jwe_decrypt::JweDecrypt>())?
         .plugin(Definition::auth::<jwt_auth::JwtAuth>())?
         .plugin(Definition::auth::<key_auth::KeyAuth>())?
+        .plugin(Definition::auth::<ldap_auth::LdapAuth>())?
         .plugin(Definition::of::<limit_conn::LimitConn>())?
         .plugin(Definition::of::<limit_count::LimitCount>())?
         .plugin(Definition::of::<limit_req::LimitReq>())?
         .plugin(Definition::of::<mocking::Mocking>())?
         .plugin(Definition::of::<multi_auth::MultiAuth>())?
+        .plugin(Definition::of::<opa::Opa>())?
         .plugin(Definition::of::<prometheus::Prometheus>())?
         .plugin(Definition::of::<proxy_rewrite::ProxyRewrite>())?
         .plugin(Definition::of::<redirect::Redirect>())?

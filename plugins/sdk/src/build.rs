@@ -164,7 +164,9 @@ impl<'a> BuildCx<'a> {
         document: &Value,
     ) -> Result<UpstreamHandle, BuildError> {
         let place = format!("{}{path}", self.plugin);
-        let handle = self.host.inline_upstream(&self.resource, &place, document)?;
+        let handle = self
+            .host
+            .inline_upstream(&self.resource, &place, document)?;
         self.asked
             .borrow_mut()
             .upstreams

@@ -160,10 +160,11 @@ impl Consumers {
                 consumer,
                 credential: None,
             };
-            self.tables
-                .entry(slot.0)
-                .or_default()
-                .insert(definition.name, key, Credential { identity, value })?;
+            self.tables.entry(slot.0).or_default().insert(
+                definition.name,
+                key,
+                Credential { identity, value },
+            )?;
         }
         Ok(self)
     }

@@ -124,7 +124,8 @@ fn denied() -> Reply {
 /// The rules of the metadata, one set for all places that go by them.
 fn of_metadata(cx: &BuildCx<'_>) -> Result<Arc<Rules>, BuildError> {
     let Some(document) = cx.metadata() else {
-        let message = "expected model_path and policy_path, or model and policy: the plugin has no metadata";
+        let message =
+            "expected model_path and policy_path, or model and policy: the plugin has no metadata";
         return Err(cx.error("", message));
     };
     let refuse = |why: String| cx.error("", format!("in the metadata: {why}"));

@@ -38,7 +38,9 @@ impl Rules {
         enforcer.enable_log(false);
         let rules = judge_policy(&enforcer, policy)?;
         let compiled = Self { enforcer, rules };
-        compiled.admits("anonymous", "/", "GET").map_err(Unfit::Model)?;
+        compiled
+            .admits("anonymous", "/", "GET")
+            .map_err(Unfit::Model)?;
         Ok(compiled)
     }
 

@@ -6,8 +6,9 @@ use jiff::{civil::DateTime, tz::TimeZone};
 pub(super) fn seconds(written: &str) -> Option<i64> {
     let written = written.trim();
     let parsed = match written.split_once(", ") {
-        Some((_, rest)) => parse("%d %b %Y %H:%M:%S GMT", rest)
-            .or_else(|| parse("%d-%b-%y %H:%M:%S GMT", rest)),
+        Some((_, rest)) => {
+            parse("%d %b %Y %H:%M:%S GMT", rest).or_else(|| parse("%d-%b-%y %H:%M:%S GMT", rest))
+        }
         None => parse("%b %e %H:%M:%S %Y", written.split_once(' ')?.1),
     };
     let zoned = parsed?.to_zoned(TimeZone::UTC).ok()?;

@@ -66,7 +66,10 @@ mod tests {
         assert_eq!(read.key_id, Some("a b"));
         assert_eq!(read.algorithm, Some("hmac-sha256"));
         assert_eq!(read.signature, Some("YQ=="));
-        assert_eq!(read.signed().collect::<Vec<_>>(), ["@request-target", "date"]);
+        assert_eq!(
+            read.signed().collect::<Vec<_>>(),
+            ["@request-target", "date"]
+        );
     }
 
     #[test]
@@ -79,14 +82,21 @@ mod tests {
             "Signature ,,=,\"\"",
             "Signature KeyId=\"a\"",
         ] {
-            assert_eq!(Parameters::read(header), Ok(Parameters::default()), "{header}");
+            assert_eq!(
+                Parameters::read(header),
+                Ok(Parameters::default()),
+                "{header}"
+            );
         }
     }
 
     #[test]
     fn another_scheme_and_doubled_parameters_are_refused() {
         assert_eq!(Parameters::read("Basic a"), Err(Unreadable::Scheme));
-        assert_eq!(Parameters::read("signature keyId=\"a\""), Err(Unreadable::Scheme));
+        assert_eq!(
+            Parameters::read("signature keyId=\"a\""),
+            Err(Unreadable::Scheme)
+        );
         let doubled = "Signature keyId=\"a\",keyId=\"a\"";
         assert_eq!(Parameters::read(doubled), Err(Unreadable::Doubled));
     }

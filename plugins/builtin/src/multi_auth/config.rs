@@ -10,6 +10,6 @@ use serde_json::{Map, Value};
 pub struct Config {
     /// The authenticators in the order in which they are tried. Each is an object with one member: the plugin's name, and its
     /// configuration as it would stand on a route.
-    #[schemars(length(min = 2), inner(extend("minProperties" = 1, "maxProperties" = 1)))]
+    #[schemars(length(min = 2))]
     pub auth_plugins: Vec<Map<String, Value>>,
 }

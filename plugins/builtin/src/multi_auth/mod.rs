@@ -26,6 +26,10 @@ impl Plugin for MultiAuth {
     fn build(config: Config, cx: &BuildCx<'_>) -> Result<Self, BuildError> {
         let mut plugins = Vec::with_capacity(config.auth_plugins.len());
         for (i, member) in config.auth_plugins.iter().enumerate() {
+            if member.len() != 1 {
+                let message = "expected one plugin in each object: their order would not be known";
+                return Err(cx.error(format!("/auth_plugins/{i}"), message));
+            }
             for (name, config) in member {
                 let path = format!("/auth_plugins/{i}/{name}");
                 let Some(definition) = cx.definition(name) else {

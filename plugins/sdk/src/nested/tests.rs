@@ -154,7 +154,8 @@ fn said(flow: Result<Flow, Error>) -> String {
 
 #[tokio::test]
 async fn each_keeps_its_own_state() {
-    let plugins = json!([["counter", {}], ["counter", {"answer_at": 3}], ["counter", {"answer_at": 2}]]);
+    let plugins =
+        json!([["counter", {}], ["counter", {"answer_at": 3}], ["counter", {"answer_at": 2}]]);
     assert_eq!(
         said(run(plugins).await),
         "routes/1#outer/plugins/2/1 2 true"
