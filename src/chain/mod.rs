@@ -55,7 +55,7 @@ pub struct Entry {
     pub priority: i32,
     /// The phases that it takes part in.
     pub phases: Phases,
-    /// Whether it is an authenticator.
+    /// Whether it is an authenticator, or one runs inside of it.
     pub auth: bool,
     /// Whether a global copy gives way to one in the route's chain.
     pub prefer_route: bool,
@@ -105,6 +105,7 @@ impl Chain {
             let slot = Slot {
                 chain: of,
                 index: u16::try_from(placed.len()).unwrap_or(u16::MAX),
+                part: 0,
             };
             placed.push(Placed {
                 entry,
@@ -130,6 +131,7 @@ impl Chain {
                 slot: Slot {
                     chain: self.of,
                     index: next,
+                    part: 0,
                 },
             });
             next = next.saturating_add(1);

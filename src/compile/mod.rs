@@ -142,6 +142,13 @@ impl State {
                 None => drop(self.documents.remove(&key)),
             }
             self.dependents.closure(&key, &mut dirty);
+            if key.kind == Kind::PluginMetadata {
+                let nesting: Vec<_> = self.instances.nesting(key.id.leaf()).cloned().collect();
+                for document in nesting {
+                    self.dependents.closure(&document, &mut dirty);
+                    dirty.insert(document);
+                }
+            }
             dirty.insert(key);
         }
         self.compile(&dirty, &mut refusals);
@@ -338,6 +345,7 @@ impl State {
             routes: self.matcher.clone(),
             global: self.global.clone(),
             consumers: self.consumers.clone(),
+            documents: self.documents.clone(),
         }
     }
 

@@ -7,7 +7,7 @@ use crate::{
     upstream::{Environment, Upstream},
 };
 use crossway_sdk::{
-    build::{BuildError, Host},
+    build::{BuildError, Enabled, Host},
     definition::Registry,
     shared::SharedStates,
     upstream::UpstreamHandle,
@@ -116,7 +116,20 @@ impl Host for Offer<'_> {
         &self.state.workshop.shared
     }
 
+    fn runtime(&self) -> tokio::runtime::Handle {
+        self.state.workshop.environment.runtime.clone()
+    }
+
     fn attribute(&self, plugin: &str) -> Option<&Value> {
         self.state.workshop.attributes.get(plugin)
+    }
+
+    fn plugin(&self, name: &str) -> Option<Enabled<'_>> {
+        let registry = &self.state.workshop.registry;
+        Some(Enabled {
+            definition: registry.get(name)?,
+            metadata: self.state.metadata.get(name).map(|m| &**m),
+            auth: registry.auth_slot(name),
+        })
     }
 }

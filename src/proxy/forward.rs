@@ -186,6 +186,7 @@ mod tests {
             routes: Arc::new(Matcher::new(Mode::HostThenPath, [])),
             global: Arc::new(Chain::compile(ChainOf::Global, Vec::new())),
             consumers: Arc::new(Consumers::default()),
+            documents: Default::default(),
         }));
         flight.request.client = ([192, 0, 2, 1], 40000).into();
         flight.request.peer = flight.request.client;

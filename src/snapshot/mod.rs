@@ -6,12 +6,14 @@ mod route;
 pub use consumers::{ConsumerEntry, Consumers};
 pub use route::{Route, Standing, Target};
 
-use crate::{chain::Chain, matcher::Matcher};
+use crate::{chain::Chain, matcher::Matcher, model::ResourceKey};
 use arc_swap::ArcSwap;
+use bytes::Bytes;
 use crossway_sdk::{
     consumer::{AuthSlot, Consumer, CredentialTable},
     request::Configuration,
 };
+use imbl::OrdMap;
 use std::sync::Arc;
 
 /// The whole configuration, resolved. A request sees exactly one.
@@ -24,6 +26,8 @@ pub struct Snapshot {
     pub global: Arc<Chain>,
     /// Consumers and their credentials.
     pub consumers: Arc<Consumers>,
+    /// The documents that it was made from, shared with the state that they are compiled in.
+    pub documents: OrdMap<ResourceKey, Bytes>,
 }
 
 impl Configuration for Snapshot {
@@ -35,6 +39,10 @@ impl Configuration for Snapshot {
         self.consumers
             .get(username)
             .map(|entry| entry.consumer.clone())
+    }
+
+    fn document(&self, key: &str) -> Option<Bytes> {
+        self.documents.get(&key.parse().ok()?).cloned()
     }
 }
 

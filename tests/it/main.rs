@@ -33,6 +33,7 @@ mod message_forms;
 mod observe;
 mod plugins;
 mod plugins_auth;
+mod plugins_auth_more;
 mod plugins_guard;
 mod plugins_limits;
 mod precedence;

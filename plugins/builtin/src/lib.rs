@@ -4,6 +4,7 @@
 pub mod acl;
 pub mod api_breaker;
 pub mod attach_consumer_label;
+pub mod authz_casbin;
 pub mod basic_auth;
 pub mod client_control;
 pub mod consumer_restriction;
@@ -14,13 +15,19 @@ pub mod echo;
 pub mod error_page;
 pub mod exit_transformer;
 pub mod fault_injection;
+pub mod forward_auth;
+pub mod hmac_auth;
 pub mod ip_restriction;
+pub mod jwe_decrypt;
 pub mod jwt_auth;
 pub mod key_auth;
+pub mod ldap_auth;
 pub mod limit_conn;
 pub mod limit_count;
 pub mod limit_req;
 pub mod mocking;
+pub mod multi_auth;
+pub mod opa;
 pub mod prometheus;
 pub mod proxy_control;
 pub mod proxy_rewrite;
@@ -34,11 +41,13 @@ pub mod traffic_label;
 pub mod traffic_split;
 pub mod ua_restriction;
 pub mod uri_blocker;
+pub mod workflow;
 
 mod answer_text;
 mod auth;
 mod json_path;
 mod limit;
+mod remote;
 mod request_body;
 mod rewrite;
 #[cfg(test)]
@@ -59,6 +68,7 @@ pub fn registry() -> Result<Registry, Doubled> {
         .plugin(Definition::of::<acl::Acl>())?
         .plugin(Definition::of::<api_breaker::ApiBreaker>())?
         .plugin(Definition::of::<attach_consumer_label::AttachConsumerLabel>())?
+        .plugin(Definition::of::<authz_casbin::AuthzCasbin>())?
         .plugin(Definition::auth::<basic_auth::BasicAuth>())?
         .plugin(Definition::of::<client_control::ClientControl>())?
         .plugin(Definition::of::<consumer_restriction::ConsumerRestriction>())?
@@ -69,13 +79,19 @@ pub fn registry() -> Result<Registry, Doubled> {
         .plugin(Definition::of::<error_page::ErrorPage>())?
         .plugin(Definition::of::<exit_transformer::ExitTransformer>())?
         .plugin(Definition::of::<fault_injection::FaultInjection>())?
+        .plugin(Definition::of::<forward_auth::ForwardAuth>())?
+        .plugin(Definition::auth::<hmac_auth::HmacAuth>())?
         .plugin(Definition::of::<ip_restriction::IpRestriction>())?
+        .plugin(Definition::auth::<jwe_decrypt::JweDecrypt>())?
         .plugin(Definition::auth::<jwt_auth::JwtAuth>())?
         .plugin(Definition::auth::<key_auth::KeyAuth>())?
+        .plugin(Definition::auth::<ldap_auth::LdapAuth>())?
         .plugin(Definition::of::<limit_conn::LimitConn>())?
         .plugin(Definition::of::<limit_count::LimitCount>())?
         .plugin(Definition::of::<limit_req::LimitReq>())?
         .plugin(Definition::of::<mocking::Mocking>())?
+        .plugin(Definition::of::<multi_auth::MultiAuth>())?
+        .plugin(Definition::of::<opa::Opa>())?
         .plugin(Definition::of::<prometheus::Prometheus>())?
         .plugin(Definition::of::<proxy_control::ProxyControl>())?
         .plugin(Definition::of::<proxy_rewrite::ProxyRewrite>())?
@@ -88,5 +104,6 @@ pub fn registry() -> Result<Registry, Doubled> {
         .plugin(Definition::of::<traffic_label::TrafficLabel>())?
         .plugin(Definition::of::<traffic_split::TrafficSplit>())?
         .plugin(Definition::of::<ua_restriction::UaRestriction>())?
-        .plugin(Definition::of::<uri_blocker::UriBlocker>())
+        .plugin(Definition::of::<uri_blocker::UriBlocker>())?
+        .plugin(Definition::of::<workflow::Workflow>())
 }

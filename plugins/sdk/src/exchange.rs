@@ -37,6 +37,11 @@ impl<'s> Exchange<'s> {
         self.slot = slot;
     }
 
+    /// Whose turn it is.
+    pub(crate) fn slot(&self) -> Slot {
+        self.slot
+    }
+
     /// The running plugin instance's own state for this request; made on first use.
     pub fn state<T: Default + Send + Sync + 'static>(&mut self) -> &mut T {
         self.request.slots.state(self.slot)

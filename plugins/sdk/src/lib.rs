@@ -43,14 +43,18 @@
 //! ```
 
 pub mod balance;
+pub mod batch;
 pub mod body;
 pub mod build;
+pub mod client;
 pub mod consumer;
 pub mod definition;
 pub mod exchange;
 pub mod expectation;
 pub mod expr;
+pub mod finish;
 pub mod flow;
+pub mod nested;
 pub mod plugin;
 mod random_id;
 pub mod request;
@@ -59,6 +63,7 @@ pub mod schema;
 pub mod shared;
 #[cfg(feature = "testing")]
 pub mod testing;
+pub mod tls;
 pub mod upstream;
 pub mod variables;
 
@@ -74,6 +79,7 @@ pub mod prelude {
     pub use crate::definition::{Definition, Registry};
     pub use crate::exchange::Exchange;
     pub use crate::flow::{Error, Flow, Reply, Step};
+    pub use crate::nested::Nested;
     pub use crate::phases;
     pub use crate::plugin::{Authenticator, Phases, Plugin, Scopes};
     pub use crate::request::Request;

@@ -28,6 +28,10 @@ pub trait Configuration: Send + Sync {
     fn credentials(&self, slot: AuthSlot) -> Option<&CredentialTable>;
     /// A consumer by user name, e.g. an `anonymous_consumer`.
     fn consumer(&self, username: &str) -> Option<Arc<Consumer>>;
+    /// A document as it is stored, in JSON, by its key, e.g. `routes/1`.
+    fn document(&self, _key: &str) -> Option<Bytes> {
+        None
+    }
 }
 
 /// One request. Fields are written by the gateway and by the plugins named in their comment.
@@ -125,7 +129,7 @@ pub enum FailureKind {
 }
 
 /// What the upstream gets in place of what the client sent. `None`: as the client sent it.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Rewritten {
     /// Path and query, as bytes on the wire.
     pub target: Option<Bytes>,
@@ -328,6 +332,8 @@ pub struct Slot {
     pub chain: ChainOf,
     /// Its position there.
     pub index: u16,
+    /// 0, or the number of a plugin that runs inside of that instance.
+    pub part: u16,
 }
 
 /// The chains that take part in a request.
@@ -347,10 +353,15 @@ type State = Option<Box<dyn Any + Send + Sync>>;
 pub struct Slots {
     route: Vec<State>,
     global: Vec<State>,
+    /// Of plugins inside of others: a few, in the order of first use.
+    nested: Vec<(Slot, State)>,
 }
 
 impl Slots {
     fn of(&mut self, slot: Slot) -> &mut State {
+        if slot.part != 0 {
+            return self.of_nested(slot);
+        }
         let states = match slot.chain {
             ChainOf::Route => &mut self.route,
             ChainOf::Global => &mut self.global,
@@ -362,6 +373,18 @@ impl Slots {
         match states.get_mut(index) {
             Some(state) => state,
             None => unreachable!("resized above"),
+        }
+    }
+
+    fn of_nested(&mut self, slot: Slot) -> &mut State {
+        let held = self.nested.iter().position(|(of, _)| *of == slot);
+        let index = held.unwrap_or_else(|| {
+            self.nested.push((slot, None));
+            self.nested.len() - 1
+        });
+        match self.nested.get_mut(index) {
+            Some((_, state)) => state,
+            None => unreachable!("found or pushed above"),
         }
     }
 
@@ -379,6 +402,10 @@ impl Slots {
 
     /// The state in a slot, if there is one of this type.
     pub fn existing<T: 'static>(&self, slot: Slot) -> Option<&T> {
+        if slot.part != 0 {
+            let held = self.nested.iter().find(|(of, _)| *of == slot);
+            return held?.1.as_ref()?.downcast_ref();
+        }
         let states = match slot.chain {
             ChainOf::Route => &self.route,
             ChainOf::Global => &self.global,

@@ -1,9 +1,9 @@
 //! A scripted exchange for unit tests of plugins.
 
 use crate::{
-    build::{BuildCx, BuildError, Host},
+    build::{BuildCx, BuildError, Enabled, Host},
     consumer::{AuthSlot, Consumer, Credential, CredentialTable, Identity},
-    definition::{Definition, Instance},
+    definition::{Definition, Instance, Registry},
     exchange::Exchange,
     flow::{Error, Flow, Step},
     request::{Configuration, Request},
@@ -19,10 +19,11 @@ use std::{
     collections::HashMap,
     net::SocketAddr,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicU64, Ordering},
     },
 };
+use tokio::runtime::{Handle, Runtime};
 
 /// Stands in for the gateway while a plugin is built.
 #[derive(Default)]
@@ -37,6 +38,8 @@ pub struct Bench {
     pub attributes: HashMap<String, Value>,
     /// The plugin's metadata.
     pub metadata: Option<Value>,
+    /// Plugins that may run inside of the one under test. Their credentials have the slots that this registry gives them.
+    pub plugins: Registry,
 }
 
 impl Host for Bench {
@@ -57,8 +60,23 @@ impl Host for Bench {
     fn shared(&self) -> &SharedStates {
         &self.shared
     }
+    fn runtime(&self) -> Handle {
+        // A test that starts work in the background runs on a runtime of its own; others never use this one.
+        static ELSE: OnceLock<std::io::Result<Runtime>> = OnceLock::new();
+        Handle::try_current().unwrap_or_else(|none| match ELSE.get_or_init(Runtime::new) {
+            Ok(runtime) => runtime.handle().clone(),
+            Err(error) => panic!("{none}, and none can be made: {error}"),
+        })
+    }
     fn attribute(&self, plugin: &str) -> Option<&Value> {
         self.attributes.get(plugin)
+    }
+    fn plugin(&self, name: &str) -> Option<Enabled<'_>> {
+        Some(Enabled {
+            definition: self.plugins.get(name)?,
+            metadata: None,
+            auth: self.plugins.auth_slot(name),
+        })
     }
 }
 
@@ -95,7 +113,7 @@ pub fn build(definition: &Definition, config: Value) -> Result<Arc<dyn Instance>
 /// A configuration with consumers, for authenticators.
 #[derive(Default)]
 pub struct Consumers {
-    table: CredentialTable,
+    tables: HashMap<usize, CredentialTable>,
     by_name: HashMap<String, Arc<Consumer>>,
 }
 
@@ -105,7 +123,21 @@ impl Consumers {
     /// # Errors
     /// The credential is refused.
     pub fn with(
+        self,
+        username: &str,
+        definition: &Definition,
+        credential: Value,
+    ) -> Result<Self, BuildError> {
+        self.with_in(AuthSlot(0), username, definition, credential)
+    }
+
+    /// As [`Consumers::with`], in the table of that slot.
+    ///
+    /// # Errors
+    /// The credential is refused.
+    pub fn with_in(
         mut self,
+        slot: AuthSlot,
         username: &str,
         definition: &Definition,
         credential: Value,
@@ -128,16 +160,19 @@ impl Consumers {
                 consumer,
                 credential: None,
             };
-            self.table
-                .insert(definition.name, key, Credential { identity, value })?;
+            self.tables.entry(slot.0).or_default().insert(
+                definition.name,
+                key,
+                Credential { identity, value },
+            )?;
         }
         Ok(self)
     }
 }
 
 impl Configuration for Consumers {
-    fn credentials(&self, _: AuthSlot) -> Option<&CredentialTable> {
-        Some(&self.table)
+    fn credentials(&self, slot: AuthSlot) -> Option<&CredentialTable> {
+        self.tables.get(&slot.0)
     }
     fn consumer(&self, username: &str) -> Option<Arc<Consumer>> {
         self.by_name.get(username).cloned()

@@ -81,7 +81,11 @@ impl Plugin for Workflow {
         let Some(Taken(Some(index))) = ex.existing_state::<Taken>() else {
             return;
         };
-        if let Some(Branch { action: Action::Run(plugin), .. }) = self.branches.get(*index) {
+        if let Some(Branch {
+            action: Action::Run(plugin),
+            ..
+        }) = self.branches.get(*index)
+        {
             plugin.log(ex);
         }
     }
@@ -110,7 +114,8 @@ fn build(rule: &Rule, path: &str, cx: &BuildCx<'_>) -> Result<Branch, BuildError
     });
     let case = case.transpose()?;
     let actions = rule.actions.iter().enumerate();
-    let mut actions = actions.map(|(index, pair)| action(pair, &format!("{path}/actions/{index}"), cx));
+    let mut actions =
+        actions.map(|(index, pair)| action(pair, &format!("{path}/actions/{index}"), cx));
     let first = actions.next().unwrap_or_else(|| {
         Err(cx.error(format!("{path}/actions"), "expected at least one action"))
     })?;
@@ -122,7 +127,10 @@ fn build(rule: &Rule, path: &str, cx: &BuildCx<'_>) -> Result<Branch, BuildError
             "only the first action of a rule of workflow has an effect"
         );
     }
-    Ok(Branch { case, action: first })
+    Ok(Branch {
+        case,
+        action: first,
+    })
 }
 
 fn action(pair: &[Value], path: &str, cx: &BuildCx<'_>) -> Result<Action, BuildError> {
@@ -131,7 +139,10 @@ fn action(pair: &[Value], path: &str, cx: &BuildCx<'_>) -> Result<Action, BuildE
     };
     let at = format!("{path}/1");
     let refused = |place: &str, why: &str| {
-        cx.error(place, format!("failed to validate the '{name}' action: {why}"))
+        cx.error(
+            place,
+            format!("failed to validate the '{name}' action: {why}"),
+        )
     };
     match name.as_str() {
         "return" => {
@@ -144,7 +155,10 @@ fn action(pair: &[Value], path: &str, cx: &BuildCx<'_>) -> Result<Action, BuildE
                 let why = "an informational status cannot end a request";
                 return Err(refused(&format!("{at}/code"), why));
             }
-            Ok(Action::Return(Reply::error_msg(told.code, "rejected by workflow")))
+            Ok(Action::Return(Reply::error_msg(
+                told.code,
+                "rejected by workflow",
+            )))
         }
         "limit-count" | "limit-conn" => match cx.nested(&at, name, config) {
             Ok(plugin) => Ok(Action::Run(plugin)),

@@ -23,11 +23,16 @@ fn bench() -> Bench {
 }
 
 fn plugin(rules: Value) -> Arc<dyn Instance> {
-    bench().build(&definition(), json!({"rules": rules})).unwrap()
+    bench()
+        .build(&definition(), json!({"rules": rules}))
+        .unwrap()
 }
 
 fn refused(rules: Value) -> (String, String) {
-    let error = bench().build(&definition(), json!({"rules": rules})).err().expect("refused");
+    let error = bench()
+        .build(&definition(), json!({"rules": rules}))
+        .err()
+        .expect("refused");
     (error.path, error.message)
 }
 
@@ -50,7 +55,10 @@ async fn the_first_rule_that_matches_decides() {
         assert_eq!(status(&*plugin, target).await, expected, "{target}");
     }
     let said = said(scene(get("/a", "")).await.access(&*plugin).await);
-    assert_eq!(said, (403, "{\"error_msg\":\"rejected by workflow\"}\n".to_owned()));
+    assert_eq!(
+        said,
+        (403, "{\"error_msg\":\"rejected by workflow\"}\n".to_owned())
+    );
     assert_eq!(status(&*plugin, "/x?c=1").await, 200);
     assert_eq!(status(&*plugin, "/y?c=1").await, 429);
     assert_eq!(status(&*plugin, "/y").await, 200);
@@ -82,7 +90,9 @@ async fn what_is_in_progress_is_given_back_at_the_end() {
 
 #[tokio::test]
 async fn conditions_may_look_into_the_body() {
-    let plugin = plugin(json!([{"case": [["post_arg_a", "==", "1"]], "actions": [["return", {"code": 403}]]}]));
+    let plugin = plugin(
+        json!([{"case": [["post_arg_a", "==", "1"]], "actions": [["return", {"code": 403}]]}]),
+    );
     let post = |body: &str| {
         format!(
             "POST / HTTP/1.1\r\nHost: a\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n\r\n{body}",
@@ -96,7 +106,8 @@ async fn conditions_may_look_into_the_body() {
 #[test]
 fn further_actions_are_checked_and_taken() {
     plugin(json!([{"actions": [["return", {"code": 403}], ["return", {"code": 404}]]}]));
-    let (path, _) = refused(json!([{"actions": [["return", {"code": 403}], ["return", {"code": 600}]]}]));
+    let (path, _) =
+        refused(json!([{"actions": [["return", {"code": 403}], ["return", {"code": 600}]]}]));
     assert_eq!(path, "/rules/0/actions/1/1/code");
 }
 
@@ -109,15 +120,27 @@ fn refused_configurations_say_where() {
     assert_eq!(action(json!([1, {}])).0, "/rules/0/actions/0");
     assert_eq!(
         action(json!(["cors", {}])),
-        ("/rules/0/actions/0".to_owned(), "unsupported action: cors".to_owned())
+        (
+            "/rules/0/actions/0".to_owned(),
+            "unsupported action: cors".to_owned()
+        )
     );
     let (path, message) = action(json!(["return", {}]));
     assert_eq!(path, "/rules/0/actions/0/1");
-    assert!(message.starts_with("failed to validate the 'return' action: "), "{message}");
-    assert_eq!(action(json!(["return", {"code": 100}])).0, "/rules/0/actions/0/1/code");
+    assert!(
+        message.starts_with("failed to validate the 'return' action: "),
+        "{message}"
+    );
+    assert_eq!(
+        action(json!(["return", {"code": 100}])).0,
+        "/rules/0/actions/0/1/code"
+    );
     let (path, message) = action(json!(["limit-count", {"count": 0, "time_window": 1}]));
     assert_eq!(path, "/rules/0/actions/0/1/count");
-    assert!(message.starts_with("failed to validate the 'limit-count' action: property \"count\""), "{message}");
+    assert!(
+        message.starts_with("failed to validate the 'limit-count' action: property \"count\""),
+        "{message}"
+    );
     assert_eq!(
         refused(json!([{"case": [["none", "==", 1]], "actions": [["return", {"code": 403}]]}])).0,
         "/rules/0/case"
