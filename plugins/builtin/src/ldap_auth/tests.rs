@@ -192,7 +192,7 @@ async fn what_is_no_credential_is_not_asked_about() {
         "Invalid authorization in request",
     );
     let (none, wrong) = (String::new(), "Invalid user authorization");
-    let twice = basic("foo:right") + &basic("foo:right");
+    let twice = basic("foo:right").repeat(2);
     for (lines, message) in [
         (none, missing),
         ("Authorization: Bearer x\r\n".to_owned(), malformed),
