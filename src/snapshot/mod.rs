@@ -42,7 +42,9 @@ impl Configuration for Snapshot {
     }
 
     fn document(&self, key: &str) -> Option<Bytes> {
-        self.documents.get(&key.parse().ok()?).cloned()
+        self.documents
+            .get(&key.parse::<ResourceKey>().ok()?)
+            .cloned()
     }
 }
 
