@@ -229,7 +229,10 @@ mod tests {
         for (bad, place) in [
             (json!({"type": "strin"}), "/type"),
             (json!({"required": "a"}), "/required"),
-            (json!({"properties": {"a": {"pattern": "a("}}}), ""),
+            (
+                json!({"properties": {"a": {"pattern": "a("}}}),
+                "/properties/a/pattern",
+            ),
             (json!({"$ref": "http://127.0.0.1:1/a"}), ""),
             (json!({"$ref": "#/definitions/none"}), ""),
         ] {

@@ -81,7 +81,9 @@ impl Node {
                     }
                 }),
             },
-            Self::Text(template) => text(|out| drop(template.render(from, out))),
+            Self::Text(template) => text(|out| {
+                template.render(from, out);
+            }),
             Self::List(items) => items.iter().map(|n| n.fill(from, status, own)).collect(),
             Self::Object(members) => members
                 .iter()

@@ -116,7 +116,7 @@ fn refused_configurations_say_where() {
     );
     assert_eq!(
         refused(json!([{"actions": [{"add_headers": {"a": "x"}}]}])).1,
-        "property \"rules\" validation failed: failed to validate item 0: property \"actions\" validation failed: \
-         failed to validate item 0: additional properties forbidden, found add_headers"
+        "property \"rules\" validation failed: failed to validate item 1: property \"actions\" validation failed: \
+         failed to validate item 1: additional properties forbidden, found add_headers"
     );
 }
