@@ -1,6 +1,6 @@
 //! A model and a policy, compiled.
 
-use casbin::{CoreApi, DefaultModel, Enforcer, StringAdapter};
+use casbin::{CoreApi, DefaultModel, Enforcer, Model, StringAdapter};
 use futures::FutureExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -33,6 +33,20 @@ impl Rules {
     fn compile(model: &str, policy: &str) -> Result<Self, Unfit> {
         let unfit = |error: casbin::Error| Unfit::Model(error.to_string());
         let model = finished(DefaultModel::from_str(model)).map_err(unfit)?;
+        let sections = model.get_model();
+        for (section, name) in [
+            ("r", "request_definition"),
+            ("p", "policy_definition"),
+            ("e", "policy_effect"),
+            ("m", "matchers"),
+        ] {
+            if !sections
+                .get(section)
+                .is_some_and(|kinds| kinds.contains_key(section))
+            {
+                return Err(Unfit::Model(format!("expected {section} = … in [{name}]")));
+            }
+        }
         let adapter = StringAdapter::new(policy);
         let mut enforcer = finished(Enforcer::new(model, adapter)).map_err(unfit)?;
         enforcer.enable_log(false);

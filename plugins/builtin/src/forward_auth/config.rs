@@ -1,7 +1,7 @@
 //! Configuration of `forward-auth`.
 
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// Asks a service whether a request may pass: below 300 it may, any other answer is the client's.
@@ -24,7 +24,7 @@ pub struct Config {
     #[serde(default)]
     pub client_headers: Vec<String>,
     /// Headers that the service gets beside these; values may have variables.
-    #[schemars(length(min = 1))]
+    #[schemars(extend("minProperties" = 1))]
     pub extra_headers: Option<BTreeMap<String, String>>,
     /// Whether the service's certificate must be valid.
     #[serde(default = "yes")]
@@ -58,7 +58,7 @@ pub struct Config {
 }
 
 /// How the service is asked.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 pub enum Method {
     /// Without a body.
     #[default]

@@ -1,7 +1,7 @@
 //! Configuration of `hmac-auth`.
 
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// Asks for a signature over parts of the request, made with a secret of a consumer.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -40,7 +40,7 @@ pub struct Config {
 }
 
 /// A hash function for the signature.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 pub enum Algorithm {
     /// SHA-1.
     #[serde(rename = "hmac-sha1")]
