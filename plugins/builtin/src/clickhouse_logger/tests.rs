@@ -42,7 +42,7 @@ fn all_of_the_place_has_to_be_named() {
         json!({"endpoint_addr": "http://a", "user": "u", "password": "p", "database": "d"});
     assert_eq!(
         refused(&definition, config).1,
-        "property logtable is required"
+        "property \"logtable\" is required"
     );
     let config = json!({"user": "u", "password": "p", "database": "d", "logtable": "t"});
     assert!(refused(&definition, config).1.contains("endpoint_addrs"));

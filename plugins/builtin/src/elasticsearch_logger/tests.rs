@@ -64,7 +64,10 @@ fn what_cannot_work_is_refused() {
     let slash = json!({"endpoint_addrs": ["http://a/"], "field": field});
     assert_eq!(refused(&definition, slash).0, "/endpoint_addrs/0");
     let none = json!({"endpoint_addr": "http://a"});
-    assert_eq!(refused(&definition, none).1, "property field is required");
+    assert_eq!(
+        refused(&definition, none).1,
+        "property \"field\" is required"
+    );
     let auth = json!({"endpoint_addr": "http://a", "field": field, "auth": {"username": "u"}});
     assert_eq!(refused(&definition, auth).0, "/auth");
 }

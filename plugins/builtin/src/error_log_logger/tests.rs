@@ -69,10 +69,10 @@ fn one_place_is_needed_and_a_place_of_use_has_nothing_to_say() {
     definition
         .check_metadata(&json!({"tcp": tcp, "max_pending_entries": 5}))
         .unwrap();
+    let (path, message) = refused(&definition, json!({"level": "WARN"}));
     assert!(
-        refused(&definition, json!({"level": "WARN"}))
-            .1
-            .contains("level")
+        format!("{path} {message}").contains("level"),
+        "{path} {message}"
     );
     let bench = Bench::default();
     let cx = BuildCx::new("plugin_metadata/x", "error-log-logger", None, None, &bench);

@@ -69,7 +69,7 @@ fn what_cannot_be_sent_to_is_refused() {
     assert_eq!(refused(&definition, json!({"uri": "nowhere"})).0, "/uri");
     assert_eq!(
         refused(&definition, json!({})).1,
-        "property uri is required"
+        "property \"uri\" is required"
     );
     let (path, message) = refused(
         &definition,

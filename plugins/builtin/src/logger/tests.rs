@@ -129,7 +129,10 @@ async fn fields_of_a_body_that_passed_whole_can_be_logged() {
         .unwrap();
     logger.plugin.log(&mut scene.exchange());
     logger.finish().await;
-    assert_eq!(server.received()[0].json(), json!({"user": "u7"}));
+    assert_eq!(
+        server.received()[0].json(),
+        json!({"user": "u7", "route_id": "no-matched"})
+    );
 }
 
 #[test]

@@ -66,7 +66,7 @@ fn an_address_and_a_token_are_needed() {
     let definition = Definition::of::<SplunkHecLogging>();
     assert_eq!(
         refused(&definition, json!({})).1,
-        "property endpoint is required"
+        "property \"endpoint\" is required"
     );
     let config = json!({"endpoint": {"uri": "http://a"}});
     assert_eq!(refused(&definition, config).0, "/endpoint");

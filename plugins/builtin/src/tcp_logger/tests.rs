@@ -45,7 +45,7 @@ fn what_cannot_be_sent_to_is_refused() {
     let definition = Definition::of::<TcpLogger>();
     assert_eq!(
         refused(&definition, json!({"host": "a"})).1,
-        "property port is required"
+        "property \"port\" is required"
     );
     assert_eq!(
         refused(&definition, json!({"host": "a", "port": 70_000})).0,

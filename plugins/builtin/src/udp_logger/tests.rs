@@ -37,7 +37,7 @@ fn what_cannot_be_sent_to_is_refused() {
     let definition = Definition::of::<UdpLogger>();
     assert_eq!(
         refused(&definition, json!({"port": 1})).1,
-        "property host is required"
+        "property \"host\" is required"
     );
     assert_eq!(
         refused(&definition, json!({"host": "a", "port": 1, "timeout": 0})).0,

@@ -190,6 +190,6 @@ fn what_cannot_work_is_refused() {
     assert!(with("server_addr", json!("x")).1.contains("IPv4"));
     assert_eq!(
         refused(&definition, json!({"endpoint": "http://a/"})).1,
-        "property sample_ratio is required"
+        "property \"sample_ratio\" is required"
     );
 }
