@@ -5,6 +5,7 @@ mod connections;
 mod drain;
 mod error_log;
 mod explain;
+mod memory;
 mod open;
 mod options;
 mod reports;
