@@ -3,6 +3,7 @@
 mod check;
 mod connections;
 mod drain;
+mod error_log;
 mod explain;
 mod memory;
 mod open;

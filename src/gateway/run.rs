@@ -4,7 +4,7 @@ use super::{
     Failure, Parts,
     connections::Counted,
     drain::{self, Stop},
-    memory, open, options,
+    error_log, memory, open, options,
     reports::Reports,
     rotate::Rotations,
     say,
@@ -32,6 +32,8 @@ use tokio::{net::TcpListener, runtime::Runtime};
 
 /// A store that gives no configuration for so long at start ends the process: something is wrong that waiting does not mend.
 const FIRST_CONFIGURATION: Duration = Duration::from_secs(120);
+/// What requests left in queues has so long to be sent when the process ends.
+const FINISH: Duration = Duration::from_secs(5);
 /// Threads for the Admin API, health checks, names and everything else that is not traffic.
 const CONTROL_THREADS: usize = 2;
 
@@ -62,6 +64,7 @@ pub(super) fn run(parts: Parts, file: cli::SettingsFile) -> Result<(), Failure> 
     })?;
     let life = Arc::new(Life::default());
     control.spawn(count_changes(authority.clone(), metrics.clone()));
+    control.spawn(error_log::ship(authority.clone()));
     control.spawn(memory::follow(authority.status()));
     let access_log = access_log(&settings, &metrics)?;
     export(&metrics, &authority).map_err(Failure::new)?;
@@ -255,6 +258,7 @@ fn serve_traffic(
     control.spawn(rotations.follow(access_log.clone()));
     control.spawn(begin(settings.listen.http.iter().collect(), life));
     let limit = settings.shutdown.drain_timeout.0;
+    let finishers = authority.state().workshop().shared.finishers().clone();
     control.spawn(async move {
         if begun.wait_for(|stopping| *stopping).await.is_err() {
             return;
@@ -265,6 +269,9 @@ fn serve_traffic(
                 requests = left,
                 "the drain timeout ended requests that were in flight"
             );
+        }
+        if !finishers.finish(FINISH).await {
+            tracing::warn!("not everything that waited in queues could be sent");
         }
         if let Some(log) = access_log {
             log.close(Duration::from_secs(1));

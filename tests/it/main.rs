@@ -36,6 +36,7 @@ mod plugins_auth;
 mod plugins_auth_more;
 mod plugins_guard;
 mod plugins_limits;
+mod plugins_loggers;
 mod precedence;
 mod routing;
 mod service_plugins;

@@ -230,6 +230,56 @@ async fn data_mask_hides_from_the_access_log_and_not_from_the_upstream() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn data_mask_hides_from_loggers_and_not_from_the_upstream() {
+    let server = Upstream::answering("").await;
+    let rule = |place: &str, name: &str| json!({ "type": place, "name": name, "action": "replace", "value": "hidden" });
+    let mut token = rule("body", "$.users[*].token");
+    token["body_format"] = json!("json");
+    let plugins = json!({
+        "data-mask": { "request": [rule("query", "q"), rule("header", "X-Key"), token] },
+        "http-logger": {
+            "uri": format!("http://{}/", server.addr()), "batch_max_size": 1, "include_req_body": true,
+        },
+    });
+    let (gateway, upstream) = world("/a", plugins).await;
+    let body = json!({ "users": [{ "token": "s3cret", "name": "jack" }] });
+    let post = || {
+        gateway
+            .request("POST", "/a?q=s3cret")
+            .header("X-Key", "s3cret")
+    };
+    post().json(&body).await.expect_status(200);
+    assert_eq!(upstream.last_request().body, body.to_string().as_bytes());
+    wait_until("the entry came", PATIENCE, || server.hits() == 1).await;
+    let sent = String::from_utf8(server.last_request().body).unwrap();
+    assert!(!sent.contains("s3cret"), "{sent}");
+    assert!(sent.contains("jack") && sent.contains("hidden"), "{sent}");
+    // What cannot be read as JSON is not logged.
+    post().body("s3cret").await.expect_status(200);
+    wait_until("the entry came", PATIENCE, || server.hits() == 2).await;
+    let sent = String::from_utf8(server.last_request().body).unwrap();
+    assert!(!sent.contains("s3cret"), "{sent}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn workflow_does_one_thing_or_another() {
+    let limit =
+        json!({ "count": 1, "time_window": 600, "rejected_code": 429, "key": "remote_addr" });
+    let plugins = json!({ "workflow": { "rules": [
+        { "case": [["arg_who", "==", "evil"]], "actions": [["return", { "code": 403 }]] },
+        { "case": [["arg_who", "==", "busy"]], "actions": [["limit-count", limit]] },
+    ] } });
+    let (gateway, upstream) = world("/a", plugins).await;
+    let refused = gateway.get("/a?who=evil").await.expect_status(403);
+    assert_eq!(refused.text(), "{\"error_msg\":\"rejected by workflow\"}\n");
+    let counted = gateway.get("/a?who=busy").await.expect_status(200);
+    assert_eq!(counted.header("x-ratelimit-remaining"), Some("0"));
+    gateway.get("/a?who=busy").await.expect_status(429);
+    gateway.get("/a?who=other").await.expect_status(200);
+    assert_eq!(upstream.hits(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn error_page_replaces_the_gateways_own_pages() {
     let gateway = Gateway::start().await;
     let (upstream, dead) = (Upstream::start().await, Port::reserve());
