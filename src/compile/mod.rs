@@ -288,6 +288,11 @@ impl State {
         model::check(key.kind, &document).map_err(|p| Refusal::of_problem(key, p))
     }
 
+    /// The metadata of a plugin. It is the same allocation for as long as the document stays as it is.
+    pub fn plugin_metadata(&self, name: &str) -> Option<&Arc<Value>> {
+        self.metadata.get(name)
+    }
+
     fn compile_metadata(&mut self, key: &ResourceKey) -> Result<(), Refusal> {
         let name: Arc<str> = key.id.to_shared();
         let Some((_, mut document)) = self.decode::<model::PluginMetadata>(key)? else {

@@ -3,7 +3,7 @@
 use super::{Fresh, Refusal, State, upstream::Use, workshop::Offer};
 use crate::{
     chain::{Entry, Level, Meta},
-    model::{Plugins, ResourceKey},
+    model::{Plugins, ResourceKey, unknown_plugin},
 };
 use bytes::Bytes;
 use crossway_sdk::{
@@ -98,7 +98,7 @@ impl State {
                 return Err(Refusal::new(
                     key,
                     &format!("/plugins/{name}"),
-                    format!("unknown plugin [{name}]"),
+                    unknown_plugin(name),
                 ));
             };
             let metadata = self.metadata.get(name.as_str());

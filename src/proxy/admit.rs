@@ -41,8 +41,10 @@ pub(super) fn admit(
     options: &Options,
 ) -> Result<(), Reply> {
     let request = &mut flight.request;
-    request.client = inet(session.client_addr()).unwrap_or(request.client);
+    request.peer = inet(session.client_addr()).unwrap_or(request.peer);
+    request.client = request.peer;
     request.server = inet(session.server_addr()).unwrap_or(request.server);
+    request.max_body = options.max_body;
     request.tls = session.digest().is_some_and(|d| d.ssl_digest.is_some());
 
     if let Some(status) = flight.refused {
@@ -76,11 +78,6 @@ pub(super) fn admit(
                 return Err(Reply::status(400));
             }
         }
-    }
-    if let (Some(limit), Some(length)) = (options.max_body, content_length(head))
-        && length > limit
-    {
-        return Err(Reply::status(413));
     }
     repair(session, &seen)
 }
@@ -306,7 +303,7 @@ fn is_port(text: &str) -> bool {
 }
 
 /// What the body is said to have; a list says it several times.
-fn content_length(head: &RequestHeader) -> Option<u64> {
+pub(super) fn content_length(head: &RequestHeader) -> Option<u64> {
     let value = head.headers.get(header::CONTENT_LENGTH)?.to_str().ok()?;
     value.split(',').next()?.trim().parse().ok()
 }

@@ -44,6 +44,7 @@
 
 pub mod balance;
 pub mod batch;
+pub mod body;
 pub mod build;
 pub mod client;
 pub mod consumer;

@@ -8,7 +8,7 @@ use crate::{
     variables::Parsed,
 };
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Method};
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use pingora_http::RequestHeader;
 use smallvec::SmallVec;
 use std::{
@@ -19,9 +19,8 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-/// The largest request body that can be read before the upstream is chosen and still be sent on, in bytes.
-/// Pingora keeps 64 KiB for replay and no more.
-pub const MAX_BUFFERED_BODY: usize = 64 * 1024;
+/// How much of a request body is read where nobody set a limit of their own, in bytes: for variables and conditions.
+pub const MAX_BUFFERED_BODY: usize = 1024 * 1024;
 
 /// The one configuration that serves a request.
 pub trait Configuration: Send + Sync {
@@ -45,6 +44,8 @@ pub struct Request {
     pub configuration: Arc<dyn Configuration>,
     /// The client: the transport peer, or what a plugin found out about it. `0.0.0.0:0` when the peer is a Unix socket.
     pub client: SocketAddr,
+    /// The transport peer, whatever a plugin finds out about the client. Whom to trust is decided by this one.
+    pub peer: SocketAddr,
     /// The address that the client connected to.
     pub server: SocketAddr,
     /// Whether the client speaks TLS.
@@ -61,6 +62,8 @@ pub struct Request {
     pub path_params: Vec<(Box<str>, Box<str>)>,
     /// The consumer, once an authenticator named one.
     pub identity: Option<Identity>,
+    /// What an identity provider says of a user who is no consumer, once a plugin asked it: claims, attributes.
+    pub external_user: Option<Arc<serde_json::Value>>,
     /// The upstream that a plugin chose.
     pub upstream_override: Option<UpstreamHandle>,
     /// The query without `?`, once a plugin took something out of it that nobody behind it may see, such as a
@@ -76,14 +79,27 @@ pub struct Request {
     /// [`Request::id`].
     pub id: Option<HeaderValue>,
     own_id: OnceLock<RandomId>,
-    /// The body, when it was read whole; empty from the start when the request has none.
+    /// The most bytes that the body may have (413); `None` for any number. The settings' limit, unless a plugin sets
+    /// another one in the rewrite phase.
+    pub max_body: Option<u64>,
+    /// The body, when it was read whole or replaced; empty from the start when the request has none.
     pub body: Option<Bytes>,
+    /// What was read of a body that turned out to be larger than its reader's limit; it still goes to the upstream.
+    pub body_start: Bytes,
+    /// Whether `body` is a plugin's and not the client's; see [`crate::exchange::Exchange::replace_body`].
+    pub body_replaced: bool,
+    /// What is to be logged in place of the body, once a plugin masked it in the log phase; set it with
+    /// [`Request::mask_body`].
+    pub masked_body: Option<Bytes>,
     json: OnceLock<Option<serde_json::Value>>,
     pub(crate) parsed: Parsed,
     /// Nodes that were tried, in order.
     pub tries: SmallVec<[Try; 1]>,
     /// What is known of the response.
     pub response: Response,
+    /// The trailers of the upstream's response, in the last call of `body_filter`; what it leaves in them is sent on to
+    /// clients of HTTP/2, unless that call ends the body with bytes of its own.
+    pub response_trailers: Option<HeaderMap>,
     /// What limit plugins say of themselves (`$rate_limiting_info`).
     pub rate_limiting_info: Option<Box<str>>,
     /// For the chain: what `_meta.filter` said, by slot.
@@ -182,6 +198,7 @@ impl Request {
             started_at: SystemTime::now(),
             configuration,
             client: nowhere,
+            peer: nowhere,
             server: nowhere,
             tls: false,
             normal_path: None,
@@ -190,6 +207,7 @@ impl Request {
             matched: None,
             path_params: Vec::new(),
             identity: None,
+            external_user: None,
             upstream_override: None,
             query: None,
             rewritten: Rewritten::default(),
@@ -197,11 +215,16 @@ impl Request {
             response_headers: SmallVec::new(),
             id: None,
             own_id: OnceLock::new(),
+            max_body: None,
             body: None,
+            body_start: Bytes::new(),
+            body_replaced: false,
+            masked_body: None,
             json: OnceLock::new(),
             parsed: Parsed::default(),
             tries: SmallVec::new(),
             response: Response::default(),
+            response_trailers: None,
             rate_limiting_info: None,
             admitted: SmallVec::new(),
             failures: Vec::new(),
@@ -255,6 +278,23 @@ impl Request {
         self.json
             .get_or_init(|| serde_json::from_slice(body).ok())
             .as_ref()
+    }
+
+    /// Puts a body in place of the client's; what was made of the old one is forgotten.
+    pub(crate) fn set_body(&mut self, body: Bytes) {
+        self.body = Some(body);
+        self.body_start = Bytes::new();
+        self.body_replaced = true;
+        self.json = OnceLock::new();
+        self.parsed = Parsed::default();
+    }
+
+    /// Has variables and loggers see this in place of the body. For the log phase: the upstream has got the body by then.
+    pub fn mask_body(&mut self, masked: Bytes) {
+        self.json = OnceLock::new();
+        self.parsed = Parsed::default();
+        self.body = Some(masked.clone());
+        self.masked_body = Some(masked);
     }
 
     /// The name of the consumer.

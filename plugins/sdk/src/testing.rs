@@ -217,6 +217,7 @@ impl Scene {
             request.body = Some(Bytes::new());
         }
         request.client = SocketAddr::from(([192, 0, 2, 1], 40000));
+        request.peer = request.client;
         request.server = SocketAddr::from(([192, 0, 2, 2], 9080));
         let host = session
             .req_header()

@@ -16,7 +16,6 @@ use crate::{
 };
 use crossway_sdk::{
     client::{CallError, Client, ClientOptions, target},
-    exchange::BodyError,
     flow::ReplyBody,
     prelude::*,
 };
@@ -99,10 +98,7 @@ impl Plugin for ForwardAuth {
             let body = match self.body {
                 Some(limit) => match ex.read_body(limit).await {
                     Ok(body) => body,
-                    Err(BodyError::TooLarge { .. }) => {
-                        return Ok(Flow::Respond(Reply::status(413)));
-                    }
-                    Err(BodyError::Read(_)) => return Ok(Flow::Respond(Reply::status(400))),
+                    Err(error) => return Ok(Flow::Respond(error.reply())),
                 },
                 None => Bytes::new(),
             };

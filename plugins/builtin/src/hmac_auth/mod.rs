@@ -14,7 +14,7 @@ pub use config::{Algorithm, Config, Credential};
 
 use crate::auth::{Admission, Place, Presented, basic::BASE64, header};
 use base64::Engine;
-use crossway_sdk::{consumer::Identity, exchange::BodyError, prelude::*};
+use crossway_sdk::{consumer::Identity, prelude::*};
 use http::{HeaderName, header::AUTHORIZATION, header::DATE};
 use parameters::{Parameters, Unreadable};
 use std::time::UNIX_EPOCH;
@@ -232,8 +232,7 @@ async fn judge_body(ex: &mut Exchange<'_>, limit: usize) -> Result<(), BodyRefus
     };
     let body = match ex.read_body(limit).await {
         Ok(body) => body,
-        Err(BodyError::TooLarge { .. }) => return Err(BodyRefusal::Unreadable(413)),
-        Err(BodyError::Read(_)) => return Err(BodyRefusal::Unreadable(400)),
+        Err(error) => return Err(BodyRefusal::Unreadable(error.status())),
     };
     match signing::is_digest_of(digest.as_bytes(), &body) {
         true => Ok(()),

@@ -13,7 +13,7 @@ mod tries;
 mod tests;
 
 pub(crate) use body::Parsed;
-pub use query::{argument, cookie};
+pub use query::{argument, arguments, cookie};
 
 use crate::{
     exchange::Exchange,
