@@ -119,4 +119,12 @@ impl Host for Offer<'_> {
     fn attribute(&self, plugin: &str) -> Option<&Value> {
         self.state.workshop.attributes.get(plugin)
     }
+
+    fn change(&self) -> u64 {
+        self.state.changing.number
+    }
+
+    fn is_changing(&self, resource: &str) -> bool {
+        self.state.changing.places.contains(resource)
+    }
 }

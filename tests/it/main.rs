@@ -33,6 +33,7 @@ mod observe;
 mod plugins;
 mod plugins_auth;
 mod plugins_limits;
+mod plugins_redis;
 mod precedence;
 mod routing;
 mod service_plugins;

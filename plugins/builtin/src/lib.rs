@@ -13,6 +13,7 @@ pub mod limit_count;
 pub mod limit_req;
 pub mod mocking;
 pub mod prometheus;
+pub mod proxy_cache;
 pub mod proxy_rewrite;
 pub mod redirect;
 pub mod request_id;
@@ -50,6 +51,7 @@ pub fn registry() -> Result<Registry, Doubled> {
         .plugin(Definition::of::<limit_req::LimitReq>())?
         .plugin(Definition::of::<mocking::Mocking>())?
         .plugin(Definition::of::<prometheus::Prometheus>())?
+        .plugin(Definition::of::<proxy_cache::ProxyCache>())?
         .plugin(Definition::of::<proxy_rewrite::ProxyRewrite>())?
         .plugin(Definition::of::<redirect::Redirect>())?
         .plugin(Definition::of::<request_id::RequestId>())?

@@ -48,6 +48,14 @@ pub trait Host {
     fn shared(&self) -> &SharedStates;
     /// `plugin_attr.<plugin>` of the settings.
     fn attribute(&self, plugin: &str) -> Option<&Value>;
+    /// A number for the change of the configuration that is being compiled; another one for each.
+    fn change(&self) -> u64 {
+        0
+    }
+    /// Whether that change replaces or removes the document of this place of use.
+    fn is_changing(&self, _resource: &str) -> bool {
+        false
+    }
 }
 
 /// The surroundings of a plugin under construction.
@@ -144,6 +152,17 @@ impl<'a> BuildCx<'a> {
     /// State that is shared by identity: all holders of the same type and key see one value, which lives as long as any of them.
     pub fn shared<T: Send + Sync + 'static>(&self, key: &str, make: impl FnOnce() -> T) -> Arc<T> {
         self.host.shared().get(key, make)
+    }
+
+    /// A number for the change of the configuration that is being compiled; another one for each.
+    pub fn change(&self) -> u64 {
+        self.host.change()
+    }
+
+    /// Whether that change replaces or removes the document of this place of use, e.g. `routes/2`: what was built from
+    /// it before is about to go.
+    pub fn is_changing(&self, resource: &str) -> bool {
+        self.host.is_changing(resource)
     }
 
     /// The upstreams that the plugin asked for while it was built; the gateway builds the instance anew when one of them changes.

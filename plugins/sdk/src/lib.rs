@@ -52,6 +52,7 @@ pub mod expr;
 pub mod flow;
 pub mod plugin;
 mod random_id;
+pub mod rate_limiting;
 pub mod request;
 pub mod route;
 pub mod schema;

@@ -3,13 +3,14 @@
 use crate::{
     consumer::{AuthSlot, Consumer, CredentialTable, Identity},
     random_id::RandomId,
+    rate_limiting::RateLimitingInfo,
     route::{Matched, RouteInfo},
     upstream::UpstreamHandle,
     variables::Parsed,
 };
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method};
-use pingora_http::RequestHeader;
+use pingora_http::{RequestHeader, ResponseHeader};
 use smallvec::SmallVec;
 use std::{
     any::Any,
@@ -80,8 +81,13 @@ pub struct Request {
     pub tries: SmallVec<[Try; 1]>,
     /// What is known of the response.
     pub response: Response,
+    /// Whether `upstream_head` is wanted; for plugins that keep responses.
+    pub keep_upstream_head: bool,
+    /// The head of the upstream's response as it came, before any plugin changed it. Only when it was wanted, and from the
+    /// header filters on.
+    pub upstream_head: Option<Box<ResponseHeader>>,
     /// What limit plugins say of themselves (`$rate_limiting_info`).
-    pub rate_limiting_info: Option<Box<str>>,
+    pub rate_limiting_info: Option<RateLimitingInfo>,
     /// For the chain: what `_meta.filter` said, by slot.
     pub admitted: SmallVec<[(Slot, bool); 2]>,
     /// From the chain: which plugins did not do their part, in order; counted when the request is over.
@@ -198,6 +204,8 @@ impl Request {
             parsed: Parsed::default(),
             tries: SmallVec::new(),
             response: Response::default(),
+            keep_upstream_head: false,
+            upstream_head: None,
             rate_limiting_info: None,
             admitted: SmallVec::new(),
             failures: Vec::new(),

@@ -5,17 +5,19 @@
 
 mod config;
 mod limiter;
+mod shared;
 
 #[cfg(test)]
 mod tests;
 
 use crate::{
-    limit::{Amount, AmountConfig, Key, KeyType, local_only, rejection},
+    limit::{Amount, AmountConfig, Key, KeyType, version},
     request_body,
 };
 use config::Config;
 use crossway_sdk::prelude::*;
 use limiter::{Limiter, Permit};
+use shared::Shared;
 use smallvec::SmallVec;
 use std::{sync::Arc, time::Duration};
 
@@ -27,6 +29,8 @@ pub struct LimitConn {
     rules: Box<[Rule]>,
     /// Limiters by the position of their rule.
     limiters: Arc<Vec<Limiter>>,
+    /// Where requests are counted when not here.
+    shared: Option<Shared>,
     learns: bool,
     rejection: Reply,
     degrade: bool,
@@ -56,12 +60,15 @@ impl Plugin for LimitConn {
     type Config = Config;
 
     fn build(config: Config, cx: &BuildCx<'_>) -> Result<Self, BuildError> {
-        local_only(config.policy, cx)?;
         let rules = rules(&config, cx)?;
         let unit = config.default_conn_delay;
         // An instance with the same configuration in the same place goes on with the same counts.
-        let place = format!("limit-conn/{}/{config:?}", cx.resource());
-        let limiters = cx.shared(&place, || {
+        let (place, identity) = (cx.resource(), format!("{config:?}"));
+        let shared = config.common.link(cx)?.map(|link| {
+            let version = version(&identity);
+            Shared::new(link, &config.redis_prefix, place, &version, config.key_ttl)
+        });
+        let limiters = cx.shared(&format!("limit-conn/{place}/{identity}"), || {
             rules.iter().map(|_| Limiter::new(unit)).collect::<Vec<_>>()
         });
         let needs_body = rules
@@ -70,24 +77,30 @@ impl Plugin for LimitConn {
         Ok(Self {
             rules,
             limiters,
+            shared,
             learns: !config.only_use_default_delay,
-            rejection: rejection(config.rejected_code, config.rejected_msg.as_deref()),
-            degrade: config.allow_degradation,
+            rejection: config.common.rejection(),
+            degrade: config.common.allow_degradation,
             needs_body,
         })
     }
 
     fn access<'a>(&'a self, ex: &'a mut Exchange<'_>) -> Step<'a> {
-        if self.needs_body && ex.request.body.is_none() {
+        let unread = self.needs_body && ex.request.body.is_none();
+        if unread || self.shared.is_some() {
             return Step::wait(async move {
-                if let Err(end) = request_body::read(ex).await {
+                if unread && let Err(end) = request_body::read(ex).await {
                     return end;
                 }
-                let flow = self.decide(ex)?;
+                let decided = match &self.shared {
+                    Some(shared) => self.enter_shared(shared, ex).await,
+                    None => self.enter(ex),
+                };
+                let flow = self.or_degrade(decided)?;
                 self.delay(ex, flow).await
             });
         }
-        match self.decide(ex) {
+        match self.or_degrade(self.enter(ex)) {
             Ok(flow) if self.delay_of(ex) >= SHORTEST_DELAY => Step::wait(self.delay(ex, flow)),
             decided => Step::Done(decided),
         }
@@ -115,8 +128,8 @@ impl Plugin for LimitConn {
 }
 
 impl LimitConn {
-    fn decide(&self, ex: &mut Exchange<'_>) -> Result<Flow, Error> {
-        match self.enter(ex) {
+    fn or_degrade(&self, decided: Result<Flow, Error>) -> Result<Flow, Error> {
+        match decided {
             Err(_) if self.degrade => Ok(Flow::Next),
             decided => decided,
         }
@@ -125,24 +138,38 @@ impl LimitConn {
     fn enter(&self, ex: &mut Exchange<'_>) -> Result<Flow, Error> {
         let mut applied = false;
         for (index, (rule, limiter)) in self.rules.iter().zip(&*self.limiters).enumerate() {
-            let Some(entered) = rule.enter(limiter, ex)? else {
+            let Some((key, [conn, burst])) = rule.asked(ex)? else {
                 continue;
             };
             applied = true;
-            let Some((permit, delay)) = entered else {
+            let entered = limiter.enter(&key, conn, burst);
+            if !hold(index, entered, ex) {
                 return Ok(Flow::Respond(self.rejection.clone()));
+            }
+        }
+        went_on(applied)
+    }
+
+    async fn enter_shared(
+        &self,
+        shared: &Shared,
+        ex: &mut Exchange<'_>,
+    ) -> Result<Flow, Error> {
+        let mut applied = false;
+        for (index, (rule, limiter)) in self.rules.iter().zip(&*self.limiters).enumerate() {
+            let Some((key, amounts)) = rule.asked(ex)? else {
+                continue;
             };
-            let held = ex.state::<Held>();
-            held.permits.push((index, permit));
-            held.delay = held.delay.saturating_add(delay);
+            applied = true;
+            let entered = limiter
+                .enter_shared(shared, index, &key, amounts)
+                .await
+                .map_err(|e| Error::new(e.to_string()))?;
+            if !hold(index, entered, ex) {
+                return Ok(Flow::Respond(self.rejection.clone()));
+            }
         }
-        if applied {
-            Ok(Flow::Next)
-        } else {
-            Err(Error::new(
-                "no rule applies: the request has no value for any of their keys",
-            ))
-        }
+        went_on(applied)
     }
 
     fn delay_of(&self, ex: &Exchange<'_>) -> Duration {
@@ -160,27 +187,45 @@ impl LimitConn {
     }
 }
 
-/// What a limiter said: let in, or not.
-type Entered = Option<(Permit, Duration)>;
+/// Has the request hold what a limiter gave it; false when it was not let in.
+fn hold(rule: usize, entered: Option<(Permit, Duration)>, ex: &mut Exchange<'_>) -> bool {
+    let Some((permit, delay)) = entered else {
+        return false;
+    };
+    let held = ex.state::<Held>();
+    held.permits.push((rule, permit));
+    held.delay = held.delay.saturating_add(delay);
+    true
+}
+
+fn went_on(applied: bool) -> Result<Flow, Error> {
+    match applied {
+        true => Ok(Flow::Next),
+        false => Err(Error::new(
+            "no rule applies: the request has no value for any of their keys",
+        )),
+    }
+}
+
+/// A key, and `conn` and `burst` for it.
+type Asked = (SmallVec<[u8; 48]>, [u64; 2]);
 
 impl Rule {
-    /// `None` when the rule does not apply.
-    fn enter(&self, limiter: &Limiter, ex: &Exchange<'_>) -> Result<Option<Entered>, Error> {
-        let enter = |key: &[u8]| -> Result<Entered, Error> {
-            let of = |name: &str, amount: &Amount| {
-                amount
-                    .resolve(ex)
-                    .map_err(|e| Error::new(format!("{name}: {e}")))
-            };
-            Ok(limiter.enter(key, of("conn", &self.conn)?, of("burst", &self.burst)?))
+    /// What the rule asks of a request; `None` when it does not apply.
+    fn asked(&self, ex: &Exchange<'_>) -> Result<Option<Asked>, Error> {
+        let key = match self.optional {
+            true => self.key.if_present(ex, SmallVec::from_slice),
+            false => Some(self.key.or_client(ex, ex.request.client.ip(), SmallVec::from_slice)),
         };
-        match self.optional {
-            true => self.key.if_present(ex, enter).transpose(),
-            false => self
-                .key
-                .or_client(ex, ex.request.client.ip(), enter)
-                .map(Some),
-        }
+        let Some(key) = key else {
+            return Ok(None);
+        };
+        let of = |name: &str, amount: &Amount| {
+            amount
+                .resolve(ex)
+                .map_err(|e| Error::new(format!("{name}: {e}")))
+        };
+        Ok(Some((key, [of("conn", &self.conn)?, of("burst", &self.burst)?])))
     }
 }
 

@@ -1,6 +1,6 @@
 //! The configuration of limit-count.
 
-use crate::limit::{AmountConfig, KeyType, Policy, Redis, rejected_code};
+use crate::limit::{AmountConfig, Common, KeyType};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -30,33 +30,20 @@ pub struct Config {
     /// How `key` is read.
     #[serde(default)]
     pub(crate) key_type: KeyType,
-    /// Status of a rejection.
-    #[serde(default = "rejected_code")]
-    #[schemars(range(min = 200, max = 599))]
-    pub(crate) rejected_code: u16,
-    /// Text of a rejection, sent as `{"error_msg": …}`. Without it the gateway's error page is sent.
-    #[schemars(length(min = 1))]
-    pub(crate) rejected_msg: Option<String>,
-    /// Where counters live. Only `local` is available.
-    #[serde(default)]
-    pub(crate) policy: Policy,
-    /// Whether requests pass when the limit cannot be judged, e.g. because a variable is no number.
-    #[serde(default)]
-    pub(crate) allow_degradation: bool,
     /// Whether responses tell the quota in `X-RateLimit-Limit`, `X-RateLimit-Remaining`, `X-RateLimit-Reset`.
     #[serde(default = "yes")]
     pub(crate) show_limit_quota_header: bool,
     /// All places with the same group share their counters, and must have the same configuration. Not with `rules`.
     #[schemars(length(min = 1))]
     pub(crate) group: Option<String>,
-    /// For Redis: seconds between synchronisations, at least 0.1; -1 asks for every request.
+    /// With Redis: seconds between synchronisations, at least 0.1 and less than `time_window`. Requests are then counted
+    /// in this process and Redis is told afterwards, so that several gateways together may let more pass. -1: each
+    /// request asks Redis.
     #[serde(default = "every_request")]
-    #[expect(dead_code, reason = "read when counters can live in Redis")]
     pub(crate) sync_interval: f64,
-    /// How Redis is reached.
+    /// The answer for those over the limit, and where counters live.
     #[serde(flatten)]
-    #[expect(dead_code, reason = "read when counters can live in Redis")]
-    pub(crate) redis: Redis,
+    pub(crate) common: Common,
 }
 
 /// One of several limits.

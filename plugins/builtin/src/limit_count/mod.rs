@@ -1,50 +1,87 @@
-//! `limit-count`: a number of requests in a window of time, counted in this process.
+//! `limit-count`: a number of requests in a window of time, counted in this process or in Redis.
 //!
 //! Counters belong to the place of use and its configuration: all routes of a service share the service's, an edit of
 //! the configuration starts anew, an edit elsewhere or of the plugin's metadata does not.
 
 mod config;
+mod delayed;
 mod group;
+mod shared;
 mod window;
 
 #[cfg(test)]
 mod tests;
 
 use crate::{
-    limit::{Amount, AmountConfig, Clock, Key, KeyType, local_only, monotonic, rejection},
+    limit::{Amount, AmountConfig, Clock, Key, KeyType, Link, LinkError, monotonic, version},
     request_body,
 };
 use config::{Config, Metadata, RuleConfig};
-use crossway_sdk::prelude::*;
+use crossway_sdk::{prelude::*, rate_limiting::RateLimitingInfo};
+use delayed::Delayed;
 use group::{Group, Membership};
 use http::{HeaderName, HeaderValue};
-use std::{collections::HashSet, sync::Arc};
+use shared::{Cost, Counter, Shared};
+use smallvec::SmallVec;
+use std::{collections::HashSet, sync::Arc, time::Duration};
 use window::{Counters, Taken};
 
 /// See the module.
 pub struct LimitCount {
     rules: Box<[Rule]>,
-    /// Counters by the position of their rule.
-    counters: Arc<Vec<Counters>>,
+    counters: Where,
     rejection: Reply,
     show_quota: bool,
     degrade: bool,
     needs_body: bool,
-    /// The beginning of `$rate_limiting_info`.
-    info: String,
+    /// The place or the group that the counters belong to.
+    owner: Arc<str>,
     clock: Clock,
     _group: Option<Membership>,
+}
+
+/// Where requests are counted.
+enum Where {
+    /// In this process, by the position of the rule.
+    Local(Arc<Vec<Counters>>),
+    /// In Redis.
+    Redis(Shared),
+    /// Here, and in Redis afterwards.
+    Delayed(Arc<Delayed>),
 }
 
 struct Rule {
     count: Amount,
     window: Amount,
     key: Key,
-    /// Whether the rule does not apply to a request without the key; else the client's address stands in.
-    optional: bool,
+    /// Of several rules: what tells this one's counters from the others' in Redis. Such a rule does not apply to a
+    /// request without the key; else the client's address stands in.
+    prefix: Option<Box<str>>,
     names: Names,
     /// The value of the limit's header, when it is always the same.
     limit: Option<HeaderValue>,
+}
+
+/// What a rule asks of a request.
+struct Asked {
+    key: SmallVec<[u8; 48]>,
+    count: u64,
+    /// In seconds.
+    window: u64,
+}
+
+/// A failure that the client is told of.
+enum Unjudged {
+    /// A rule that cannot be read for this request.
+    Rule(Error),
+    /// Redis.
+    Redis(LinkError),
+}
+
+impl From<Error> for Unjudged {
+    fn from(error: Error) -> Self {
+        Self::Rule(error)
+    }
 }
 
 struct Names {
@@ -73,21 +110,25 @@ impl Plugin for LimitCount {
     }
 
     fn access<'a>(&'a self, ex: &'a mut Exchange<'_>) -> Step<'a> {
-        if self.needs_body && ex.request.body.is_none() {
-            return Step::wait(async move {
-                match request_body::read(ex).await {
-                    Ok(()) => self.decide(ex),
-                    Err(end) => end,
+        let unread = self.needs_body && ex.request.body.is_none();
+        match &self.counters {
+            Where::Local(counters) if !unread => Step::Done(self.end(self.judge(counters, ex))),
+            counters => Step::wait(async move {
+                if unread && let Err(end) = request_body::read(ex).await {
+                    return end;
                 }
-            });
+                let judged = match counters {
+                    Where::Local(counters) => self.judge(counters, ex),
+                    there => self.judge_there(there, ex).await,
+                };
+                self.end(judged)
+            }),
         }
-        Step::Done(self.decide(ex))
     }
 }
 
 impl LimitCount {
     fn with_clock(config: Config, cx: &BuildCx<'_>, clock: Clock) -> Result<Self, BuildError> {
-        local_only(config.policy, cx)?;
         // All that was configured, defaults included, in one text.
         let identity: Arc<str> = format!("{config:?}").into();
         let metadata = match cx.metadata() {
@@ -96,10 +137,12 @@ impl LimitCount {
             None => Metadata::default(),
         };
         let rules = rules(&config, &metadata, cx)?;
+        let link = config.common.link(cx)?;
+        let interval = interval(&config, cx)?;
         let (owner, group) = match &config.group {
             Some(name) => {
                 let shared: Arc<Group> = cx.shared(&format!("limit-count/{name}"), Group::default);
-                let member = shared.join(cx.resource(), &identity).map_err(|other| {
+                let member = shared.join(cx, &identity).map_err(|other| {
                     let place = other.resource;
                     cx.error("/group", format!("group conf mismatched: {place} has the same group with another configuration"))
                 })?;
@@ -108,110 +151,173 @@ impl LimitCount {
             None => (cx.resource(), None),
         };
         let place = format!("limit-count/{}/{owner}/{identity}", group.is_some());
-        let counters = cx.shared(&place, || {
-            rules
-                .iter()
-                .map(|_| Counters::new(config.window_type))
-                .collect::<Vec<_>>()
-        });
+        let counters = match link {
+            None => Where::Local(cx.shared(&place, || {
+                rules
+                    .iter()
+                    .map(|_| Counters::new(config.window_type))
+                    .collect::<Vec<_>>()
+            })),
+            Some(link) => {
+                let shared = |link: Arc<Link>| {
+                    let owner = match group {
+                        Some(_) => owner.to_owned(),
+                        None => format!("{owner}:{}", version(&identity)),
+                    };
+                    Shared::new(link, &owner, config.window_type)
+                };
+                match interval {
+                    None => Where::Redis(shared(link)),
+                    Some(interval) => Where::Delayed(
+                        cx.shared(&place, || Delayed::new(shared(link), interval, clock)),
+                    ),
+                }
+            }
+        };
         let needs_body = rules
             .iter()
             .any(|r| r.key.needs_body() || r.count.needs_body() || r.window.needs_body());
         Ok(Self {
             rules,
             counters,
-            rejection: rejection(config.rejected_code, config.rejected_msg.as_deref()),
+            rejection: config.common.rejection(),
             show_quota: config.show_limit_quota_header,
-            degrade: config.allow_degradation,
+            degrade: config.common.allow_degradation,
             needs_body,
-            info: format!("{{\"rate_limiting_key\":\"{}:", escaped(owner.as_bytes())),
+            owner: owner.into(),
             clock,
             _group: group,
         })
     }
 
-    fn decide(&self, ex: &mut Exchange<'_>) -> Result<Flow, Error> {
-        match self.judge(ex) {
-            Err(_) if self.degrade => Ok(Flow::Next),
-            judged => judged,
-        }
-    }
-
-    fn judge(&self, ex: &mut Exchange<'_>) -> Result<Flow, Error> {
+    fn judge(&self, counters: &[Counters], ex: &mut Exchange<'_>) -> Result<Flow, Unjudged> {
         let now = (self.clock)();
         let mut applied = false;
-        for (rule, counters) in self.rules.iter().zip(&*self.counters) {
-            let Some((count, taken, info)) = self.take(rule, counters, ex, now)? else {
+        for (rule, counters) in self.rules.iter().zip(counters) {
+            let Some(asked) = rule.asked(ex)? else {
                 continue;
             };
             applied = true;
-            ex.request.rate_limiting_info = Some(info);
-            if self.show_quota {
-                let limit = rule
-                    .limit
-                    .clone()
-                    .unwrap_or_else(|| HeaderValue::from(count));
-                ex.set_response_header(rule.names.limit.clone(), limit);
-                let left = HeaderValue::from(taken.remaining);
-                ex.set_response_header(rule.names.remaining.clone(), left);
-                ex.set_response_header(rule.names.reset.clone(), seconds(taken.reset));
-            }
-            if !taken.passes {
+            let taken = counters.take(&asked.key, asked.count, asked.window, now);
+            if !self.tell(rule, asked, taken, ex) {
                 return Ok(Flow::Respond(self.rejection.clone()));
             }
         }
-        if applied {
-            Ok(Flow::Next)
-        } else {
-            Err(Error::new(
-                "no rule applies: the request has no value for any of their keys",
-            ))
-        }
+        went_on(applied)
     }
 
-    /// Counts the request; `None` when the rule does not apply.
-    fn take(
-        &self,
-        rule: &Rule,
-        counters: &Counters,
-        ex: &Exchange<'_>,
-        now: u64,
-    ) -> Result<Option<(u64, Taken, Box<str>)>, Error> {
-        let take = |key: &[u8]| -> Result<_, Error> {
-            let of = |name: &str, amount: &Amount| {
-                amount
-                    .resolve(ex)
-                    .map_err(|e| Error::new(format!("{name}: {e}")))
+    async fn judge_there(&self, there: &Where, ex: &mut Exchange<'_>) -> Result<Flow, Unjudged> {
+        let mut applied = false;
+        for rule in &self.rules {
+            let Some(asked) = rule.asked(ex)? else {
+                continue;
             };
-            let (count, window) = (of("count", &rule.count)?, of("time_window", &rule.window)?);
-            let taken = counters.take(key, count, window, now);
-            Ok((count, taken, self.info(key, count, taken)))
-        };
-        match rule.optional {
-            true => rule.key.if_present(ex, take).transpose(),
-            false => rule
-                .key
-                .or_client(ex, ex.request.client.ip(), take)
-                .map(Some),
+            applied = true;
+            let key = Shared::key(&asked.key, rule.prefix.as_deref());
+            let counter = Counter {
+                key: &key,
+                count: asked.count,
+                window: asked.window,
+            };
+            let taken = match there {
+                Where::Redis(shared) => shared
+                    .take(counter, Cost::One)
+                    .await
+                    .map_err(Unjudged::Redis)?,
+                Where::Delayed(delayed) => delayed.take(counter).await,
+                Where::Local(_) => continue,
+            };
+            if !self.tell(rule, asked, taken, ex) {
+                return Ok(Flow::Respond(self.rejection.clone()));
+            }
         }
+        went_on(applied)
     }
 
-    /// `$rate_limiting_info`, for access logs.
-    fn info(&self, key: &[u8], count: u64, taken: Taken) -> Box<str> {
-        let mut info = String::with_capacity(self.info.len() + key.len() + 120);
-        info.push_str(&self.info);
-        info.push_str(&escaped(key));
-        for (name, number) in [
-            ("\",\"rate_limiting_limit\":", count),
-            (",\"rate_limiting_remaining\":", taken.remaining),
-            (",\"rate_limiting_reset\":", taken.reset / 100),
-        ] {
-            info.push_str(name);
-            info.push_str(itoa::Buffer::new().format(number));
+    /// Tells the client and the access log what became of a request; false when it does not pass.
+    fn tell(&self, rule: &Rule, asked: Asked, taken: Taken, ex: &mut Exchange<'_>) -> bool {
+        if self.show_quota {
+            let limit = rule.limit.clone();
+            let limit = limit.unwrap_or_else(|| HeaderValue::from(asked.count));
+            ex.set_response_header(rule.names.limit.clone(), limit);
+            let left = HeaderValue::from(taken.remaining);
+            ex.set_response_header(rule.names.remaining.clone(), left);
+            ex.set_response_header(rule.names.reset.clone(), seconds(taken.reset));
         }
-        info.push('}');
-        info.into_boxed_str()
+        ex.request.rate_limiting_info = Some(RateLimitingInfo {
+            owner: self.owner.clone(),
+            key: asked.key,
+            limit: asked.count,
+            remaining: taken.remaining,
+            reset: taken.reset / 100,
+        });
+        taken.passes
     }
+
+    fn end(&self, judged: Result<Flow, Unjudged>) -> Result<Flow, Error> {
+        match judged {
+            Ok(flow) => Ok(flow),
+            Err(_) if self.degrade => Ok(Flow::Next),
+            Err(Unjudged::Rule(error)) => Err(error),
+            Err(Unjudged::Redis(error)) => {
+                tracing::debug!(%error, owner = &*self.owner, "limit-count could not ask Redis");
+                Ok(Flow::Respond(Reply::error_msg(500, "failed to limit count")))
+            }
+        }
+    }
+}
+
+fn went_on(applied: bool) -> Result<Flow, Unjudged> {
+    match applied {
+        true => Ok(Flow::Next),
+        false => Err(Unjudged::Rule(Error::new(
+            "no rule applies: the request has no value for any of their keys",
+        ))),
+    }
+}
+
+impl Rule {
+    /// What the rule asks of a request; `None` when it does not apply.
+    fn asked(&self, ex: &Exchange<'_>) -> Result<Option<Asked>, Error> {
+        let key = match self.prefix {
+            Some(_) => self.key.if_present(ex, SmallVec::from_slice),
+            None => Some(self.key.or_client(ex, ex.request.client.ip(), SmallVec::from_slice)),
+        };
+        let Some(key) = key else {
+            return Ok(None);
+        };
+        let of = |name: &str, amount: &Amount| {
+            amount
+                .resolve(ex)
+                .map_err(|e| Error::new(format!("{name}: {e}")))
+        };
+        Ok(Some(Asked {
+            key,
+            count: of("count", &self.count)?,
+            window: of("time_window", &self.window)?,
+        }))
+    }
+}
+
+/// How often Redis is told; `None` when each request asks it.
+fn interval(config: &Config, cx: &BuildCx<'_>) -> Result<Option<Duration>, BuildError> {
+    let seconds = config.sync_interval;
+    if seconds == -1.0 {
+        return Ok(None);
+    }
+    if seconds.is_nan() || seconds < 0.1 {
+        return Err(cx.error("/sync_interval", "expected -1, or at least 0.1"));
+    }
+    let rules = config.rules.iter().flatten();
+    let windows = rules.map(|r| &r.time_window).chain(&config.time_window);
+    let shortest = windows.filter_map(|window| match window {
+        AmountConfig::Number(window) => Some(*window),
+        AmountConfig::Text(_) => None,
+    });
+    if shortest.min().is_some_and(|window| seconds >= window as f64) {
+        return Err(cx.error("/sync_interval", "sync_interval must be less than time_window"));
+    }
+    Ok(Duration::try_from_secs_f64(seconds).ok())
 }
 
 fn rules(
@@ -270,7 +376,7 @@ fn one_of_several(
         .unwrap_or_else(|| (index + 1).to_string());
     let names = Names::new(metadata, Some((&prefix, &path)), cx)?;
     let mut rule = rule(&path, (&config.count, &config.time_window), key, names, cx)?;
-    rule.optional = true;
+    rule.prefix = Some(prefix.into());
     Ok(rule)
 }
 
@@ -293,7 +399,7 @@ fn rule(
         count,
         window,
         key,
-        optional: false,
+        prefix: None,
         names,
         limit,
     })
@@ -333,15 +439,4 @@ fn seconds(hundredths: u64) -> HeaderValue {
     }
     let text = format!("{whole}.{part:02}");
     HeaderValue::from_str(text.trim_end_matches('0')).unwrap_or_else(|_| HeaderValue::from(whole))
-}
-
-/// The key inside a JSON string.
-fn escaped(key: &[u8]) -> std::borrow::Cow<'_, str> {
-    let text = String::from_utf8_lossy(key);
-    if text.bytes().all(|b| b >= b' ' && b != b'"' && b != b'\\') {
-        return text;
-    }
-    let quoted = Value::from(text.as_ref()).to_string();
-    let inside = quoted.strip_prefix('"').and_then(|q| q.strip_suffix('"'));
-    inside.unwrap_or_default().to_owned().into()
 }

@@ -156,7 +156,10 @@ fn answer<'a>(
             .map(Value::text),
         Variable::MatchedUri => Some(Value::text(&*request.matched.as_ref()?.path)),
         Variable::MatchedHost => request.matched.as_ref()?.host.as_deref().map(Value::text),
-        Variable::RateLimitingInfo => request.rate_limiting_info.as_deref().map(Value::text),
+        Variable::RateLimitingInfo => request
+            .rate_limiting_info
+            .as_ref()
+            .map(|info| owned(info.to_json().into_bytes())),
         Variable::SslProtocol | Variable::SslCipher => query::tls(session, variable),
         _ => tries::answer(request, head, variable),
     }
