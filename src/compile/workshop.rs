@@ -116,6 +116,10 @@ impl Host for Offer<'_> {
         &self.state.workshop.shared
     }
 
+    fn runtime(&self) -> tokio::runtime::Handle {
+        self.state.workshop.environment.runtime.clone()
+    }
+
     fn attribute(&self, plugin: &str) -> Option<&Value> {
         self.state.workshop.attributes.get(plugin)
     }

@@ -2,6 +2,7 @@
 
 use crate::{
     consumer::{AuthSlot, Credentials},
+    finish::Finishers,
     shared::SharedStates,
     upstream::UpstreamHandle,
 };
@@ -46,6 +47,8 @@ pub trait Host {
     fn metrics(&self) -> &prometheus::Registry;
     /// State that outlives a single instance.
     fn shared(&self) -> &SharedStates;
+    /// Where work goes on that outlives a request: the gateway's own runtime, on which no request is served.
+    fn runtime(&self) -> tokio::runtime::Handle;
     /// `plugin_attr.<plugin>` of the settings.
     fn attribute(&self, plugin: &str) -> Option<&Value>;
     /// A number for the change of the configuration that is being compiled; another one for each.
@@ -90,6 +93,11 @@ impl<'a> BuildCx<'a> {
     /// The place of use, e.g. `routes/1` or `global_rules/g`.
     pub fn resource(&self) -> &str {
         self.resource
+    }
+
+    /// The name of this plugin.
+    pub fn plugin(&self) -> &'static str {
+        self.plugin
     }
 
     /// An error at a JSON pointer of the configuration.
@@ -147,6 +155,22 @@ impl<'a> BuildCx<'a> {
     /// The registry behind the metrics endpoint.
     pub fn metrics(&self) -> &prometheus::Registry {
         self.host.metrics()
+    }
+
+    /// Where work goes on that outlives a request. `build` itself starts nothing on it: the first request that needs the
+    /// work does.
+    pub fn runtime(&self) -> tokio::runtime::Handle {
+        self.host.runtime()
+    }
+
+    /// What is brought to an end before the process ends.
+    pub fn finishers(&self) -> Finishers {
+        self.host.shared().finishers().clone()
+    }
+
+    /// `plugin_attr.<plugin>` of the settings, of another plugin than this one.
+    pub(crate) fn attribute_of(&self, plugin: &str) -> Option<&Value> {
+        self.host.attribute(plugin)
     }
 
     /// State that is shared by identity: all holders of the same type and key see one value, which lives as long as any of them.

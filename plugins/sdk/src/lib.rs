@@ -43,12 +43,15 @@
 //! ```
 
 pub mod balance;
+pub mod batch;
 pub mod build;
+pub mod client;
 pub mod consumer;
 pub mod definition;
 pub mod exchange;
 pub mod expectation;
 pub mod expr;
+pub mod finish;
 pub mod flow;
 pub mod plugin;
 mod random_id;
@@ -59,6 +62,7 @@ pub mod schema;
 pub mod shared;
 #[cfg(feature = "testing")]
 pub mod testing;
+pub mod tls;
 pub mod upstream;
 pub mod variables;
 

@@ -19,10 +19,11 @@ use std::{
     collections::HashMap,
     net::SocketAddr,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicU64, Ordering},
     },
 };
+use tokio::runtime::{Handle, Runtime};
 
 /// Stands in for the gateway while a plugin is built.
 #[derive(Default)]
@@ -56,6 +57,14 @@ impl Host for Bench {
     }
     fn shared(&self) -> &SharedStates {
         &self.shared
+    }
+    fn runtime(&self) -> Handle {
+        // A test that starts work in the background runs on a runtime of its own; others never use this one.
+        static ELSE: OnceLock<std::io::Result<Runtime>> = OnceLock::new();
+        Handle::try_current().unwrap_or_else(|none| match ELSE.get_or_init(Runtime::new) {
+            Ok(runtime) => runtime.handle().clone(),
+            Err(error) => panic!("{none}, and none can be made: {error}"),
+        })
     }
     fn attribute(&self, plugin: &str) -> Option<&Value> {
         self.attributes.get(plugin)
