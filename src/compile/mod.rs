@@ -360,6 +360,7 @@ impl State {
             routes: self.matcher.clone(),
             global: self.global.clone(),
             consumers: self.consumers.clone(),
+            metadata: self.metadata.clone(),
         }
     }
 

@@ -9,6 +9,7 @@ use crate::{
 use crossway_sdk::{
     build::{BuildError, Host},
     definition::Registry,
+    endpoint::Endpoint,
     shared::SharedStates,
     upstream::UpstreamHandle,
 };
@@ -122,6 +123,10 @@ impl Host for Offer<'_> {
 
     fn attribute(&self, plugin: &str) -> Option<&Value> {
         self.state.workshop.attributes.get(plugin)
+    }
+
+    fn endpoints(&self) -> &[Endpoint] {
+        self.state.workshop.registry.endpoints()
     }
 
     fn change(&self) -> u64 {

@@ -4,7 +4,7 @@
 use super::{Options, exchange::InFlight};
 use crate::matcher::target;
 use bytes::Bytes;
-use crossway_sdk::flow::Reply;
+use crossway_sdk::{flow::Reply, relay};
 use http::{HeaderName, HeaderValue, Method, Version, header};
 use pingora_core::protocols::l4::socket::SocketAddr as PeerAddr;
 use pingora_http::RequestHeader;
@@ -40,6 +40,13 @@ pub(super) fn admit(
     request.client = inet(session.client_addr()).unwrap_or(request.client);
     request.server = inet(session.server_addr()).unwrap_or(request.server);
     request.tls = session.digest().is_some_and(|d| d.ssl_digest.is_some());
+    if session.req_header().headers.contains_key(relay::HEADER)
+        && let Some(value) = session.req_header_mut().remove_header(&relay::HEADER)
+        && let Some(client) = relay::client(&value)
+    {
+        request.client = client;
+        request.relayed = true;
+    }
 
     // Without a body there is nothing to wait for where its variables are asked for.
     if session.is_body_empty() {

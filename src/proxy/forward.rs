@@ -186,6 +186,7 @@ mod tests {
             routes: Arc::new(Matcher::new(Mode::HostThenPath, [])),
             global: Arc::new(Chain::compile(ChainOf::Global, Vec::new())),
             consumers: Arc::new(Consumers::default()),
+            metadata: imbl::OrdMap::new(),
         }));
         flight.request.client = ([192, 0, 2, 1], 40000).into();
         flight.request.server = ([192, 0, 2, 2], 9080).into();

@@ -12,6 +12,8 @@ use crossway_sdk::{
     consumer::{AuthSlot, Consumer, CredentialTable},
     request::Configuration,
 };
+use imbl::OrdMap;
+use serde_json::Value;
 use std::sync::Arc;
 
 /// The whole configuration, resolved. A request sees exactly one.
@@ -24,6 +26,8 @@ pub struct Snapshot {
     pub global: Arc<Chain>,
     /// Consumers and their credentials.
     pub consumers: Arc<Consumers>,
+    /// Metadata documents, by plugin.
+    pub metadata: OrdMap<Arc<str>, Arc<Value>>,
 }
 
 impl Configuration for Snapshot {
@@ -35,6 +39,10 @@ impl Configuration for Snapshot {
         self.consumers
             .get(username)
             .map(|entry| entry.consumer.clone())
+    }
+
+    fn metadata(&self, plugin: &str) -> Option<&Value> {
+        self.metadata.get(plugin).map(|document| &**document)
     }
 }
 

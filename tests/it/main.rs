@@ -32,6 +32,7 @@ mod message_forms;
 mod observe;
 mod plugins;
 mod plugins_auth;
+mod plugins_cache;
 mod plugins_limits;
 mod plugins_redis;
 mod precedence;

@@ -2,8 +2,10 @@
 //! plugins do.
 
 pub mod basic_auth;
+pub mod batch_requests;
 pub mod consumer_restriction;
 pub mod cors;
+pub mod degraphql;
 pub mod fault_injection;
 pub mod ip_restriction;
 pub mod jwt_auth;
@@ -14,7 +16,9 @@ pub mod limit_req;
 pub mod mocking;
 pub mod prometheus;
 pub mod proxy_cache;
+pub mod proxy_mirror;
 pub mod proxy_rewrite;
+pub mod public_api;
 pub mod redirect;
 pub mod request_id;
 pub mod response_rewrite;
@@ -40,8 +44,10 @@ use crossway_sdk::definition::{Definition, Doubled, Registry};
 pub fn registry() -> Result<Registry, Doubled> {
     Registry::default()
         .plugin(Definition::auth::<basic_auth::BasicAuth>())?
+        .plugin(Definition::of::<batch_requests::BatchRequests>())?
         .plugin(Definition::of::<consumer_restriction::ConsumerRestriction>())?
         .plugin(Definition::of::<cors::Cors>())?
+        .plugin(Definition::of::<degraphql::Degraphql>())?
         .plugin(Definition::of::<fault_injection::FaultInjection>())?
         .plugin(Definition::of::<ip_restriction::IpRestriction>())?
         .plugin(Definition::auth::<jwt_auth::JwtAuth>())?
@@ -52,7 +58,9 @@ pub fn registry() -> Result<Registry, Doubled> {
         .plugin(Definition::of::<mocking::Mocking>())?
         .plugin(Definition::of::<prometheus::Prometheus>())?
         .plugin(Definition::of::<proxy_cache::ProxyCache>())?
+        .plugin(Definition::of::<proxy_mirror::ProxyMirror>())?
         .plugin(Definition::of::<proxy_rewrite::ProxyRewrite>())?
+        .plugin(Definition::of::<public_api::PublicApi>())?
         .plugin(Definition::of::<redirect::Redirect>())?
         .plugin(Definition::of::<request_id::RequestId>())?
         .plugin(Definition::of::<response_rewrite::ResponseRewrite>())?

@@ -2,6 +2,7 @@
 
 use crate::{
     consumer::{AuthSlot, Credentials},
+    endpoint::Endpoint,
     finish::Finishers,
     shared::SharedStates,
     upstream::UpstreamHandle,
@@ -51,6 +52,10 @@ pub trait Host {
     fn runtime(&self) -> tokio::runtime::Handle;
     /// `plugin_attr.<plugin>` of the settings.
     fn attribute(&self, plugin: &str) -> Option<&Value>;
+    /// What plugins answer themselves.
+    fn endpoints(&self) -> &[Endpoint] {
+        &[]
+    }
     /// A number for the change of the configuration that is being compiled; another one for each.
     fn change(&self) -> u64 {
         0
@@ -176,6 +181,11 @@ impl<'a> BuildCx<'a> {
     /// State that is shared by identity: all holders of the same type and key see one value, which lives as long as any of them.
     pub fn shared<T: Send + Sync + 'static>(&self, key: &str, make: impl FnOnce() -> T) -> Arc<T> {
         self.host.shared().get(key, make)
+    }
+
+    /// What plugins answer themselves, those that are not configured here included.
+    pub fn endpoints(&self) -> &[Endpoint] {
+        self.host.endpoints()
     }
 
     /// A number for the change of the configuration that is being compiled; another one for each.

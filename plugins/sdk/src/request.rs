@@ -30,6 +30,10 @@ pub trait Configuration: Send + Sync {
     fn credentials(&self, slot: AuthSlot) -> Option<&CredentialTable>;
     /// A consumer by user name, e.g. an `anonymous_consumer`.
     fn consumer(&self, username: &str) -> Option<Arc<Consumer>>;
+    /// The metadata document of a plugin: for endpoints, which are not built anew when it changes.
+    fn metadata(&self, _plugin: &str) -> Option<&serde_json::Value> {
+        None
+    }
 }
 
 /// One request. Fields are written by the gateway and by the plugins named in their comment.
@@ -46,6 +50,8 @@ pub struct Request {
     pub server: SocketAddr,
     /// Whether the client speaks TLS.
     pub tls: bool,
+    /// Whether the gateway itself sent it, on behalf of `client`.
+    pub relayed: bool,
     /// The normalised path, when it differs from the client's spelling; read it with [`Request::path`].
     pub normal_path: Option<Box<str>>,
     /// The host without port, lower case; empty when there is none.
@@ -186,6 +192,7 @@ impl Request {
             client: nowhere,
             server: nowhere,
             tls: false,
+            relayed: false,
             normal_path: None,
             host: Box::default(),
             route: None,

@@ -134,9 +134,10 @@ impl Plugin for ProxyCache {
         };
         let identity = format!("proxy-cache/{strategy}/{}/{place:?}", config.cache_zone);
         let all = [Some(&key), bypass.as_ref(), no_cache.as_ref()];
+        let needs_body = all.into_iter().flatten().any(Texts::needs_body);
         Ok(Self {
             zone: cx.shared(&identity, || Zone::new(&place)),
-            needs_body: all.into_iter().flatten().any(Texts::needs_body),
+            needs_body,
             key,
             bypass,
             no_cache,

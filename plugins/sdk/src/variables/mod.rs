@@ -11,6 +11,7 @@ mod tries;
 mod tests;
 
 pub(crate) use body::Parsed;
+pub use graphql::graphql_operations;
 pub use query::{argument, cookie};
 
 use crate::{
