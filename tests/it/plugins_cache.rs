@@ -64,7 +64,12 @@ async fn the_disk_answers_in_the_upstreams_place() {
     let answer = gateway.get("/a").await.expect_status(200);
     assert_eq!(answer.text(), "from the disk");
     assert_eq!(upstream.hits(), hits);
-    assert!(gateway.folder().join("data/proxy-cache/disk_cache_one").exists());
+    assert!(
+        gateway
+            .folder()
+            .join("data/proxy-cache/disk_cache_one")
+            .exists()
+    );
     gateway.request("PURGE", "/a").await.expect_status(200);
     assert_eq!(status(&gateway.get("/a").await), "MISS");
 }
@@ -95,16 +100,17 @@ async fn a_hit_leaves_the_connection_right_although_the_body_was_not_read() {
         assert_eq!(next.status, 200);
     }
     let targets: Vec<_> = upstream.requests().into_iter().map(|r| r.target).collect();
-    assert!(!targets.iter().any(|target| target == "/smuggled"), "{targets:?}");
+    assert!(
+        !targets.iter().any(|target| target == "/smuggled"),
+        "{targets:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn consumers_do_not_see_each_others_responses() {
     let gateway = Gateway::start().await;
     let upstream = Upstream::start().await;
-    let consumer = |name: &str| {
-        json!({ "username": name, "plugins": { "key-auth": { "key": format!("{name}-key") } } })
-    };
+    let consumer = |name: &str| json!({ "username": name, "plugins": { "key-auth": { "key": format!("{name}-key") } } });
     let mut plugins = memory(json!({}));
     plugins["key-auth"] = json!({});
     let route = json!({ "uri": "/a", "plugins": plugins, "upstream": upstream.document() });
@@ -120,7 +126,10 @@ async fn consumers_do_not_see_each_others_responses() {
     assert_eq!(status(&ask("jack").await), "HIT");
     let other = ask("jill").await.expect_status(200);
     assert_eq!(status(&other), "MISS");
-    assert_eq!(other.echoed_header("x-consumer-username").as_deref(), Some("jill"));
+    assert_eq!(
+        other.echoed_header("x-consumer-username").as_deref(),
+        Some("jill")
+    );
     gateway.get("/a").await.expect_status(401);
 }
 
@@ -147,7 +156,10 @@ async fn what_other_plugins_added_is_not_kept() {
     ask("http://a.test").await.expect_status(200);
     let hit = ask("http://b.test").await.expect_status(200);
     assert_eq!(status(&hit), "HIT");
-    assert_eq!(hit.headers.all("access-control-allow-origin"), ["http://b.test"]);
+    assert_eq!(
+        hit.headers.all("access-control-allow-origin"),
+        ["http://b.test"]
+    );
     let other = ask("http://c.test").await.expect_status(200);
     assert!(!other.headers.has("access-control-allow-origin"));
     // Hits are answered before limits that come later; what a limit said once is nobody else's.
@@ -157,7 +169,10 @@ async fn what_other_plugins_added_is_not_kept() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_mirror_gets_a_copy_and_the_client_does_not_notice() {
     let gateway = Gateway::start().await;
-    let (upstream, mut mirror) = (Upstream::answering("real").await, Upstream::answering("copy").await);
+    let (upstream, mut mirror) = (
+        Upstream::answering("real").await,
+        Upstream::answering("copy").await,
+    );
     let plugins = json!({ "proxy-mirror": { "host": format!("http://{}", mirror.node()), "path": "/m", "path_concat_mode": "prefix" } });
     let route = json!({ "uri": "/*", "plugins": plugins, "upstream": upstream.document() });
     gateway.put("/routes/1", route).await;
@@ -165,7 +180,10 @@ async fn a_mirror_gets_a_copy_and_the_client_does_not_notice() {
     assert_eq!(answer.expect_status(200).text(), "real");
     wait_until("the copy arrives", PATIENCE, || mirror.hits() == 1).await;
     let copy = mirror.last_request();
-    assert_eq!((copy.method.as_str(), copy.target.as_str()), ("POST", "/m/a?b=1"));
+    assert_eq!(
+        (copy.method.as_str(), copy.target.as_str()),
+        ("POST", "/m/a?b=1")
+    );
     assert_eq!(copy.body, b"payload");
     gateway.get("/bodiless").await.expect_status(200);
     wait_until("the copy arrives", PATIENCE, || mirror.hits() == 2).await;
@@ -179,18 +197,26 @@ async fn a_mirror_gets_a_copy_and_the_client_does_not_notice() {
 async fn plain_requests_become_graphql() {
     let gateway = Gateway::start().await;
     let upstream = Upstream::start().await;
-    let config = json!({ "query": "query($id: String) { user(id: $id) { name } }", "variables": ["id"] });
+    let config =
+        json!({ "query": "query($id: String) { user(id: $id) { name } }", "variables": ["id"] });
     let plugins = json!({ "degraphql": config });
     let route = json!({ "uri": "/*", "plugins": plugins, "upstream": upstream.document() });
     gateway.put("/routes/1", route).await;
-    let post = gateway.request("POST", "/graphql").json(&json!({ "id": "7", "more": "x".repeat(5000) }));
+    let post = gateway
+        .request("POST", "/graphql")
+        .json(&json!({ "id": "7", "more": "x".repeat(5000) }));
     post.await.expect_status(200);
     let received = upstream.last_request();
     let body: Value = serde_json::from_slice(&received.body).unwrap();
     assert_eq!(body["variables"], json!({ "id": "7" }));
     assert_eq!(received.header("content-type"), Some("application/json"));
     gateway.get("/graphql?id=7").await.expect_status(200);
-    assert!(upstream.last_request().target.starts_with("/graphql?query=query"));
+    assert!(
+        upstream
+            .last_request()
+            .target
+            .starts_with("/graphql?query=query")
+    );
     let refused = gateway.request("POST", "/graphql").body("no json");
     refused.await.expect_status(400);
     gateway.request("PUT", "/graphql").await.expect_status(405);
@@ -202,7 +228,8 @@ async fn a_batch_runs_its_requests_as_the_client_would() {
     let upstream = Upstream::start().await;
     let open = json!({ "uri": "/apisix/batch-requests", "plugins": { "public-api": {} } });
     let plain = json!({ "uri": "/plain", "upstream": upstream.document() });
-    let secret = json!({ "uri": "/secret", "plugins": { "key-auth": {} }, "upstream": upstream.document() });
+    let secret =
+        json!({ "uri": "/secret", "plugins": { "key-auth": {} }, "upstream": upstream.document() });
     let consumer = json!({ "username": "jack", "plugins": { "key-auth": { "key": "jack-key" } } });
     gateway
         .put_all([
@@ -220,24 +247,56 @@ async fn a_batch_runs_its_requests_as_the_client_would() {
         { "method": "POST", "path": "/apisix/batch-requests", "body": "{\"pipeline\": [{\"path\": \"/plain\"}]}" },
         { "path": "/apisix/admin/routes", "headers": { "X-API-KEY": "the-key-of-this-test" } },
     ] });
-    let answer = gateway.request("POST", "/apisix/batch-requests").json(&batch);
+    let answer = gateway
+        .request("POST", "/apisix/batch-requests")
+        .json(&batch);
     let answer = answer.await.expect_status(200).json();
-    let statuses: Vec<_> = answer.as_array().unwrap().iter().map(|a| a["status"].clone()).collect();
-    assert_eq!(json!(statuses), json!([200, 401, 200, 404, 400, 404]), "{answer}");
+    let statuses: Vec<_> = answer
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|a| a["status"].clone())
+        .collect();
+    assert_eq!(
+        json!(statuses),
+        json!([200, 401, 200, 404, 400, 404]),
+        "{answer}"
+    );
     let echo: Value = serde_json::from_str(answer[0]["body"].as_str().unwrap()).unwrap();
     let received = echo.to_string().to_ascii_lowercase();
-    assert!(received.contains("x-common") && received.contains("/plain?q=1"), "{received}");
-    assert!(!received.contains("x-crossway") && !received.contains("\"root\""), "{received}");
+    assert!(
+        received.contains("x-common") && received.contains("/plain?q=1"),
+        "{received}"
+    );
+    assert!(
+        !received.contains("x-crossway") && !received.contains("\"root\""),
+        "{received}"
+    );
     assert_eq!(upstream.requests()[1].body, b"text");
-    assert_eq!(upstream.requests()[1].header("x-consumer-username"), Some("jack"));
+    assert_eq!(
+        upstream.requests()[1].header("x-consumer-username"),
+        Some("jack")
+    );
     // What the metadata says is heeded at once.
-    gateway.put("/plugin_metadata/batch-requests", json!({ "max_pipeline_items": 2 })).await;
-    let refused = gateway.request("POST", "/apisix/batch-requests").json(&batch);
+    gateway
+        .put(
+            "/plugin_metadata/batch-requests",
+            json!({ "max_pipeline_items": 2 }),
+        )
+        .await;
+    let refused = gateway
+        .request("POST", "/apisix/batch-requests")
+        .json(&batch);
     refused.await.expect_status(400);
-    gateway.get("/apisix/batch-requests").await.expect_status(404);
+    gateway
+        .get("/apisix/batch-requests")
+        .await
+        .expect_status(404);
     // Nobody else can speak for a client.
     let only = json!({ "uri": "/only", "plugins": { "ip-restriction": { "whitelist": ["192.0.2.7"] } }, "upstream": upstream.document() });
     gateway.put("/routes/only", only).await;
-    let forged = gateway.get("/only").header("X-Crossway-Relayed-For", "0 192.0.2.7:1");
+    let forged = gateway
+        .get("/only")
+        .header("X-Crossway-Relayed-For", "0 192.0.2.7:1");
     forged.await.expect_status(403);
 }

@@ -1,5 +1,6 @@
 //! Limits whose counters live in Redis, with real Redis servers.
 
+mod deployments;
 mod server;
 
 use std::time::{Duration, Instant};
@@ -7,9 +8,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use server::Server;
 
-use crate::support::{
-    Answer, Gateway, Identity, PATIENCE, Upstream, eventually, wait_until,
-};
+use crate::support::{Answer, Gateway, PATIENCE, Upstream, eventually, wait_until};
 
 async fn serve(gateway: &Gateway, upstream: &Upstream, plugin: &str, config: Value) {
     let route = json!({
@@ -54,7 +53,11 @@ async fn two_gateways_share_one_quota() {
         for gateway in [&one, &two] {
             let refused = gateway.get("/a").await.expect_status(429);
             assert_eq!(refused.header("x-ratelimit-remaining"), Some("0"));
-            let reset: f64 = refused.header("x-ratelimit-reset").unwrap().parse().unwrap();
+            let reset: f64 = refused
+                .header("x-ratelimit-reset")
+                .unwrap()
+                .parse()
+                .unwrap();
             assert!((1.0..=600.0).contains(&reset), "{reset}");
         }
     }
@@ -62,10 +65,7 @@ async fn two_gateways_share_one_quota() {
     let config = with(count_in(&redis), json!({ "group": "g" }));
     serve(&one, &upstream, "limit-count", config).await;
     one.get("/a").await.expect_status(200);
-    assert_eq!(
-        redis.ask::<u64>("GET plugin-limit-countg:127.0.0.1"),
-        1
-    );
+    assert_eq!(redis.ask::<u64>("GET plugin-limit-countg:127.0.0.1"), 1);
     assert!(redis.ask::<i64>("TTL plugin-limit-countg:127.0.0.1") > 590);
 }
 
@@ -101,9 +101,7 @@ async fn without_redis_requests_fail_or_pass_by_choice_and_its_return_is_noticed
     let gateway = Gateway::start().await;
     let strict = count_in(&redis);
     let lenient = with(strict.clone(), json!({ "allow_degradation": true }));
-    let route = |uri: &str, plugin: &str, config: &Value| {
-        json!({ "uri": uri, "plugins": { plugin: config }, "upstream": upstream.document() })
-    };
+    let route = |uri: &str, plugin: &str, config: &Value| json!({ "uri": uri, "plugins": { plugin: config }, "upstream": upstream.document() });
     let of = |name: &str, more: Value| {
         let base = json!({
             "key": "remote_addr", "policy": "redis", "redis_host": "127.0.0.1",
@@ -120,19 +118,45 @@ async fn without_redis_requests_fail_or_pass_by_choice_and_its_return_is_noticed
         .put_all([
             ("/routes/1", route("/strict", "limit-count", &strict)),
             ("/routes/2", route("/lenient", "limit-count", &lenient)),
-            ("/routes/3", route("/req", "limit-req", &of("limit-req", json!({})))),
-            ("/routes/4", route("/req-lenient", "limit-req", &of("limit-req", degrade.clone()))),
-            ("/routes/5", route("/conn", "limit-conn", &of("limit-conn", json!({})))),
-            ("/routes/6", route("/conn-lenient", "limit-conn", &of("limit-conn", degrade))),
+            (
+                "/routes/3",
+                route("/req", "limit-req", &of("limit-req", json!({}))),
+            ),
+            (
+                "/routes/4",
+                route(
+                    "/req-lenient",
+                    "limit-req",
+                    &of("limit-req", degrade.clone()),
+                ),
+            ),
+            (
+                "/routes/5",
+                route("/conn", "limit-conn", &of("limit-conn", json!({}))),
+            ),
+            (
+                "/routes/6",
+                route("/conn-lenient", "limit-conn", &of("limit-conn", degrade)),
+            ),
         ])
         .await;
-    let all = ["/strict", "/lenient", "/req", "/req-lenient", "/conn", "/conn-lenient"];
+    let all = [
+        "/strict",
+        "/lenient",
+        "/req",
+        "/req-lenient",
+        "/conn",
+        "/conn-lenient",
+    ];
     for uri in all {
         gateway.get(uri).await.expect_status(200);
     }
     let port = redis.stop();
     let refused = gateway.get("/strict").await.expect_status(500);
-    assert_eq!(refused.json(), json!({ "error_msg": "failed to limit count" }));
+    assert_eq!(
+        refused.json(),
+        json!({ "error_msg": "failed to limit count" })
+    );
     gateway.get("/req").await.expect_status(500);
     gateway.get("/conn").await.expect_status(500);
     for uri in ["/lenient", "/req-lenient", "/conn-lenient"] {
@@ -158,7 +182,10 @@ async fn a_redis_that_hangs_costs_no_more_than_its_timeout() {
     let redis = Server::start(&[]).await;
     let upstream = Upstream::answering("ok").await;
     let gateway = Gateway::start().await;
-    let config = with(count_in(&redis), json!({ "redis_timeout": 300, "count": 1000 }));
+    let config = with(
+        count_in(&redis),
+        json!({ "redis_timeout": 300, "count": 1000 }),
+    );
     serve(&gateway, &upstream, "limit-count", config).await;
     gateway.get("/a").await.expect_status(200);
     redis.freeze();
@@ -170,7 +197,11 @@ async fn a_redis_that_hangs_costs_no_more_than_its_timeout() {
     }
     assert!(clients.join_all().await.iter().all(|status| *status == 500));
     // Connecting and an answer, each within its timeout, on a busy machine.
-    assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+    assert!(
+        started.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        started.elapsed()
+    );
     redis.thaw();
     eventually("Redis' return is noticed", PATIENCE, async || {
         gateway.get("/a").await.status == 200
@@ -184,141 +215,6 @@ async fn a_redis_that_hangs_costs_no_more_than_its_timeout() {
         .and_then(|number| number.trim().parse::<u64>().ok())
         .unwrap();
     assert!(made < 15, "{made} connections");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn passwords_users_and_databases_are_heeded() {
-    if !server::installed() {
-        return;
-    }
-    let user = "user limiter on >secret ~plugin-limit-count* +@read +@write +@scripting +select +auth +ping";
-    let redis = Server::start(&["requirepass main", user]).await;
-    let upstream = Upstream::answering("ok").await;
-    let gateway = Gateway::start().await;
-    for (login, status) in [
-        (json!({}), 500),
-        (json!({ "redis_password": "wrong" }), 500),
-        (json!({ "redis_password": "main" }), 200),
-        (json!({ "redis_password": "main", "redis_database": 3 }), 200),
-        (json!({ "redis_username": "limiter", "redis_password": "secret" }), 200),
-        (json!({ "redis_username": "limiter", "redis_password": "main" }), 500),
-    ] {
-        let config = with(count_in(&redis), login.clone());
-        serve(&gateway, &upstream, "limit-count", config).await;
-        let answer = gateway.get("/a").await;
-        assert_eq!(answer.status, status, "{login} {}", gateway.log());
-    }
-    for secret in ["secret", "wrong"] {
-        let log = gateway.log();
-        assert!(!log.contains(secret), "{log}");
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn certificates_are_verified_when_asked_for() {
-    if !server::installed() {
-        return;
-    }
-    let identity = Identity::for_names(&["127.0.0.1"]);
-    let folder = tempfile::tempdir().unwrap();
-    let (certificate, key) = (folder.path().join("cert.pem"), folder.path().join("key.pem"));
-    std::fs::write(&certificate, &identity.certificate_pem).unwrap();
-    std::fs::write(&key, &identity.key_pem).unwrap();
-    let redis = Server::tls(&certificate, &key).await;
-    let upstream = Upstream::answering("ok").await;
-    let distrustful = Gateway::start().await;
-    let trusting = Gateway::builder()
-        .with_env("SSL_CERT_FILE", &certificate.display().to_string())
-        .start()
-        .await;
-    let plain = count_in(&redis);
-    let tls = with(plain.clone(), json!({ "redis_ssl": true }));
-    let verified = with(tls.clone(), json!({ "redis_ssl_verify": true }));
-    for (gateway, config, status) in [
-        (&distrustful, plain, 500),
-        (&distrustful, tls, 200),
-        (&distrustful, verified.clone(), 500),
-        (&trusting, verified, 200),
-    ] {
-        serve(gateway, &upstream, "limit-count", config.clone()).await;
-        let answer = gateway.get("/a").await;
-        assert_eq!(answer.status, status, "{config} {}", gateway.log());
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_cluster_counts_by_keys_all_over_it() {
-    if !server::installed() {
-        return;
-    }
-    let nodes = server::cluster().await;
-    let upstream = Upstream::answering("ok").await;
-    let (one, two) = (Gateway::start().await, Gateway::start().await);
-    let cluster = json!({
-        "policy": "redis-cluster", "redis_cluster_name": "c", "rejected_code": 429,
-        "redis_cluster_nodes": [format!("127.0.0.1:{}", nodes[0].port()), format!("127.0.0.1:{}", nodes[2].port())],
-        "redis_timeout": 5000, "key": "http_x_key",
-    });
-    for (plugin, own) in [
-        ("limit-count", json!({ "count": 1, "time_window": 600 })),
-        ("limit-count", json!({ "count": 1, "time_window": 600, "window_type": "sliding" })),
-        ("limit-req", json!({ "rate": 0.001, "burst": 0 })),
-    ] {
-        let config = with(cluster.clone(), own);
-        serve(&one, &upstream, plugin, config.clone()).await;
-        serve(&two, &upstream, plugin, config).await;
-        for number in 0..12 {
-            let key = format!("key-{number}");
-            one.get("/a").header("X-Key", &key).await.expect_status(200);
-            two.get("/a").header("X-Key", &key).await.expect_status(429);
-        }
-    }
-    let own = json!({ "conn": 1, "burst": 0, "default_conn_delay": 0.1 });
-    serve(&one, &upstream, "limit-conn", with(cluster, own)).await;
-    for number in 0..12 {
-        let key = format!("key-{number}");
-        one.get("/a").header("X-Key", &key).await.expect_status(200);
-    }
-    let used = nodes.iter().filter(|node| node.ask::<u64>("DBSIZE") > 0);
-    assert_eq!(used.count(), 3, "keys are on all of them");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn sentinels_name_the_master_also_after_a_failover() {
-    if !server::installed() {
-        return;
-    }
-    let master = Server::start(&[]).await;
-    let replicaof = format!("replicaof 127.0.0.1 {}", master.port());
-    let replica = Server::start(&[&replicaof]).await;
-    wait_until("the replica follows", PATIENCE, || {
-        let info: String = master.ask("INFO replication");
-        info.contains("state=online")
-    })
-    .await;
-    let sentinel = Server::sentinel(&master).await;
-    wait_until("the sentinel knows the replica", PATIENCE, || {
-        let seen: String = sentinel.ask("INFO sentinel");
-        seen.contains("slaves=1")
-    })
-    .await;
-    let upstream = Upstream::answering("ok").await;
-    let gateway = Gateway::start().await;
-    let config = json!({
-        "count": 1000, "time_window": 600, "policy": "redis-sentinel", "group": "g",
-        "redis_sentinels": [{ "host": "127.0.0.1", "port": sentinel.port() }],
-        "redis_master_name": "mymaster", "redis_connect_timeout": 2000, "redis_read_timeout": 2000,
-    });
-    serve(&gateway, &upstream, "limit-count", config).await;
-    gateway.get("/a").await.expect_status(200);
-    let key = "GET plugin-limit-countg:127.0.0.1";
-    assert_eq!(master.ask::<u64>(key), 1);
-    master.stop();
-    eventually("the new master counts", 2 * PATIENCE, async || {
-        gateway.get("/a").await.status == 200
-    })
-    .await;
-    assert!(replica.ask::<u64>(key) >= 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -384,7 +280,11 @@ async fn one_rate_holds_for_both_gateways() {
     one.get("/a").await.expect_status(200);
     two.get("/a").await.expect_status(200);
     one.get("/a").await.expect_status(200);
-    assert!(started.elapsed() > Duration::from_millis(700), "{:?}", started.elapsed());
+    assert!(
+        started.elapsed() > Duration::from_millis(700),
+        "{:?}",
+        started.elapsed()
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -405,7 +305,11 @@ async fn with_delayed_synchronisation_gateways_learn_of_each_other_in_time() {
     two.get("/a").await.expect_status(200);
     for left in ["5", "4", "3", "2"] {
         let answer = one.get("/a").await.expect_status(200);
-        let told: u64 = answer.header("x-ratelimit-remaining").unwrap().parse().unwrap();
+        let told: u64 = answer
+            .header("x-ratelimit-remaining")
+            .unwrap()
+            .parse()
+            .unwrap();
         assert!(told <= left.parse().unwrap(), "{told}");
     }
     wait_until("Redis was told of all five", PATIENCE, || {
@@ -433,7 +337,10 @@ async fn a_group_may_be_changed_as_a_whole_in_a_file() {
                 "plugins": { "limit-count": { "count": count, "time_window": 600, "group": "g" } },
             })
         };
-        format!("{}\n#END\n", json!({ "routes": [route("one", first), route("two", second)] }))
+        format!(
+            "{}\n#END\n",
+            json!({ "routes": [route("one", first), route("two", second)] })
+        )
     };
     let gateway = Gateway::builder().with_file(&file(1, 1)).start().await;
     gateway.get("/one").await.expect_status(200);

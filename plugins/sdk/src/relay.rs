@@ -12,7 +12,10 @@ pub const HEADER: HeaderName = HeaderName::from_static("x-crossway-relayed-for")
 /// 256 random bits in hexadecimal, drawn when they are first needed; `None` when there is no randomness to be had.
 static KEY: LazyLock<Option<String>> = LazyLock::new(|| {
     let mut bits = [0u8; 32];
-    ring::default_provider().secure_random.fill(&mut bits).ok()?;
+    ring::default_provider()
+        .secure_random
+        .fill(&mut bits)
+        .ok()?;
     Some(bits.iter().map(|byte| format!("{byte:02x}")).collect())
 });
 

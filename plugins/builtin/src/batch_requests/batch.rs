@@ -129,7 +129,9 @@ impl Item {
     ) -> Result<Request<Bytes>, String> {
         let bad = |c: char| c.is_control() || c == ' ' || c == '#';
         if !self.path.starts_with('/') || self.path.contains(bad) {
-            return Err("path: expected a path that begins with /, without spaces and fragments".into());
+            return Err(
+                "path: expected a path that begins with /, without spaces and fragments".into(),
+            );
         }
         for (name, value) in query {
             self.query.entry(name).or_insert_with(|| value.clone());
@@ -144,7 +146,9 @@ impl Item {
             target.push('=');
             target.extend(utf8_percent_encode(&text(value)?, ESCAPED));
         }
-        let uri: Uri = target.parse().map_err(|_| "path: it is no request target")?;
+        let uri: Uri = target
+            .parse()
+            .map_err(|_| "path: it is no request target")?;
         let mut request = Request::new(Bytes::from(self.body.unwrap_or_default()));
         *request.uri_mut() = uri;
         *request.method_mut() = self.method.into();
@@ -153,10 +157,9 @@ impl Item {
         let own: Vec<HeaderName> = all.keys().cloned().collect();
         let mut common = HeaderMap::new();
         put(&mut common, headers)?;
-        let outer = outer
-            .headers
-            .iter()
-            .filter(|(name, _)| !name.as_str().starts_with("content-") && !common.contains_key(*name));
+        let outer = outer.headers.iter().filter(|(name, _)| {
+            !name.as_str().starts_with("content-") && !common.contains_key(*name)
+        });
         for (name, value) in common.iter().chain(outer) {
             if !own.contains(name) && !NOT_TAKEN.contains(name) {
                 all.append(name.clone(), value.clone());
@@ -172,7 +175,9 @@ fn put(headers: &mut HeaderMap, written: &Map<String, Value>) -> Result<(), Stri
         let field = HeaderName::from_bytes(name.as_bytes());
         let value = HeaderValue::from_str(&text(value)?);
         match (field, value) {
-            (Ok(field), Ok(value)) if !NOT_TAKEN.contains(&field) => drop(headers.insert(field, value)),
+            (Ok(field), Ok(value)) if !NOT_TAKEN.contains(&field) => {
+                drop(headers.insert(field, value))
+            }
             (Ok(_), Ok(_)) => {}
             _ => return Err(format!("headers: {name:?} cannot be sent")),
         }

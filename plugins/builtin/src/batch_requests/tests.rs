@@ -7,11 +7,14 @@ use serde_json::json;
 
 async fn ran(body: &str, alter: impl FnOnce(&mut Scene)) -> Reply {
     let length = body.len();
-    let raw = format!("POST /apisix/batch-requests HTTP/1.1\r\nHost: a.test\r\nContent-Length: {length}\r\n\r\n{body}");
+    let raw = format!(
+        "POST /apisix/batch-requests HTTP/1.1\r\nHost: a.test\r\nContent-Length: {length}\r\n\r\n{body}"
+    );
     let mut scene = Scene::new(raw.as_bytes()).await.unwrap();
     alter(&mut scene);
     let endpoint = BatchRequests::endpoints().remove(0);
-    let Step::Wait(answer) = endpoint.answer.answer(&mut scene.exchange()) else {
+    let mut exchange = scene.exchange();
+    let Step::Wait(answer) = endpoint.answer.answer(&mut exchange) else {
         panic!("it did not wait");
     };
     match answer.await.unwrap() {
@@ -23,8 +26,11 @@ async fn ran(body: &str, alter: impl FnOnce(&mut Scene)) -> Reply {
 fn requests(batch: Value) -> Result<Vec<Request<Bytes>>, String> {
     let mut outer = RequestHeader::build("POST", b"/", None).unwrap();
     for (name, value) in [
-        ("Host", "a.test"), ("Content-Type", "application/json"), ("Authorization", "x"),
-        ("Connection", "close"), ("X-Outer", "o"),
+        ("Host", "a.test"),
+        ("Content-Type", "application/json"),
+        ("Authorization", "x"),
+        ("Connection", "close"),
+        ("X-Outer", "o"),
     ] {
         outer.insert_header(name, value).unwrap();
     }
@@ -44,7 +50,10 @@ fn items_take_what_they_do_not_say_from_the_batch_and_the_request() {
         ],
     })).unwrap();
     let of = |index: usize, name: &str| {
-        made[index].headers().get(name).map(|v| v.to_str().unwrap().to_owned())
+        made[index]
+            .headers()
+            .get(name)
+            .map(|v| v.to_str().unwrap().to_owned())
     };
     assert_eq!(made[0].method(), Method::GET);
     assert_eq!(made[0].uri(), "http://192.0.2.1:9080/one?a=1%26&b=2");
@@ -60,22 +69,49 @@ fn items_take_what_they_do_not_say_from_the_batch_and_the_request() {
         ("connection", None, None),
         ("transfer-encoding", None, None),
     ] {
-        assert_eq!((of(0, name).as_deref(), of(1, name).as_deref()), (first, second), "{name}");
+        assert_eq!(
+            (of(0, name).as_deref(), of(1, name).as_deref()),
+            (first, second),
+            "{name}"
+        );
     }
 }
 
 #[test]
 fn no_item_reaches_another_server_or_smuggles_a_request() {
-    for path in ["http://b.test/", "@b.test/", "b", "", "/a b", "/a\r\nX: y", "/a#b", ":80/"] {
-        assert!(requests(json!({"pipeline": [{"path": path}]})).is_err(), "{path:?}");
+    for path in [
+        "http://b.test/",
+        "@b.test/",
+        "b",
+        "",
+        "/a b",
+        "/a\r\nX: y",
+        "/a#b",
+        ":80/",
+    ] {
+        assert!(
+            requests(json!({"pipeline": [{"path": path}]})).is_err(),
+            "{path:?}"
+        );
     }
     let made = requests(json!({"pipeline": [{"path": "//b.test/@c"}]})).unwrap();
     assert_eq!(made[0].uri().authority().unwrap(), "192.0.2.1:9080");
-    for headers in [json!({"a b": "c"}), json!({"a": "b\r\nc: d"}), json!({"a": ["b"]}), json!({"a": null})] {
+    for headers in [
+        json!({"a b": "c"}),
+        json!({"a": "b\r\nc: d"}),
+        json!({"a": ["b"]}),
+        json!({"a": null}),
+    ] {
         assert!(requests(json!({"pipeline": [{"path": "/", "headers": headers}]})).is_err());
     }
-    let forged = json!({"pipeline": [{"path": "/", "headers": {"X-Crossway-Relayed-For": "x 1.2.3.4:5"}}]});
-    assert!(requests(forged).unwrap()[0].headers().get(relay::HEADER).is_none());
+    let forged =
+        json!({"pipeline": [{"path": "/", "headers": {"X-Crossway-Relayed-For": "x 1.2.3.4:5"}}]});
+    assert!(
+        requests(forged).unwrap()[0]
+            .headers()
+            .get(relay::HEADER)
+            .is_none()
+    );
 }
 
 #[tokio::test]
@@ -86,19 +122,33 @@ async fn what_is_no_batch_is_refused() {
         ("{}", "missing field `pipeline`"),
         ("{\"pipeline\": []}", "at least 1 items"),
         ("{\"pipeline\": [{}]}", "missing field `path`"),
-        ("{\"pipeline\": [{\"path\": \"/\", \"method\": \"CONNECT\"}]}", "CONNECT"),
-        ("{\"pipeline\": [{\"path\": \"/\"}], \"timeout\": 0}", "timeout"),
+        (
+            "{\"pipeline\": [{\"path\": \"/\", \"method\": \"CONNECT\"}]}",
+            "CONNECT",
+        ),
+        (
+            "{\"pipeline\": [{\"path\": \"/\"}], \"timeout\": 0}",
+            "timeout",
+        ),
     ] {
         let reply = ran(body, |_| ()).await;
         let text = crate::scenes::text(&reply).unwrap();
         assert_eq!(reply.status, 400, "{body}");
-        assert!(text.contains("error_msg") && text.contains(expected), "{body}: {text}");
+        assert!(
+            text.contains("error_msg") && text.contains(expected),
+            "{body}: {text}"
+        );
     }
     let four = json!({"pipeline": [{"path": "/"}, {"path": "/"}, {"path": "/"}, {"path": "/"}]});
     assert!(requests(four).unwrap_err().contains("at most 3 items"));
-    let large = format!("{{\"pipeline\": [{{\"path\": \"/{}\"}}]}}", "x".repeat(1024 * 1024));
+    let large = format!(
+        "{{\"pipeline\": [{{\"path\": \"/{}\"}}]}}",
+        "x".repeat(1024 * 1024)
+    );
     assert_eq!(ran(&large, |_| ()).await.status, 413);
-    let nested = ran("{\"pipeline\": [{\"path\": \"/\"}]}", |scene| scene.request.relayed = true);
+    let nested = ran("{\"pipeline\": [{\"path\": \"/\"}]}", |scene| {
+        scene.request.relayed = true
+    });
     assert_eq!(nested.await.status, 400);
 }
 

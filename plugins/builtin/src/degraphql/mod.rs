@@ -44,7 +44,10 @@ impl Plugin for Degraphql {
     fn build(config: Config, cx: &BuildCx<'_>) -> Result<Self, BuildError> {
         match graphql_operations(&config.query) {
             None | Some(0) => {
-                return Err(cx.error("/query", "failed to parse query: expected a GraphQL document with an operation"));
+                return Err(cx.error(
+                    "/query",
+                    "failed to parse query: expected a GraphQL document with an operation",
+                ));
             }
             Some(2..) if config.operation_name.is_none() => {
                 return Err(cx.error(

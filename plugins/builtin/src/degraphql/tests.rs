@@ -17,11 +17,15 @@ async fn post(body: &str) -> Scene {
 /// Head and body that the upstream gets.
 fn sent(plugin: &dyn Instance, scene: &mut Scene) -> (RequestHeader, Vec<u8>) {
     let mut head = scene.session.req_header().clone();
-    plugin.before_proxy(&mut scene.exchange(), &mut head).unwrap();
+    plugin
+        .before_proxy(&mut scene.exchange(), &mut head)
+        .unwrap();
     let mut body = Vec::new();
     for (piece, end) in [(Some(Bytes::from_static(b"old")), false), (None, true)] {
         let mut chunk = piece;
-        plugin.request_body(&mut scene.exchange(), &mut chunk, end).unwrap();
+        plugin
+            .request_body(&mut scene.exchange(), &mut chunk, end)
+            .unwrap();
         body.extend_from_slice(&chunk.unwrap());
     }
     (head, body)
@@ -35,11 +39,13 @@ async fn a_get_becomes_a_query_string() {
     let target = scene.request.rewritten.target.clone().unwrap();
     assert_eq!(target, "/p/q?query=%7B%20a%20%7D");
 
-    let config = json!({"query": QUERY, "variables": ["id", "name", "none"], "operation_name": "o"});
+    let config =
+        json!({"query": QUERY, "variables": ["id", "name", "none"], "operation_name": "o"});
     let plugin = built::<Degraphql>(config);
     let mut scene = request("GET /p?id=1&name=a%22%26b HTTP/1.1\nHost: a.test").await;
     assert!(passes(scene.access(&*plugin).await));
-    let target = String::from_utf8(scene.request.rewritten.target.clone().unwrap().to_vec()).unwrap();
+    let target =
+        String::from_utf8(scene.request.rewritten.target.clone().unwrap().to_vec()).unwrap();
     let query = target.split_once('?').unwrap().1;
     let of = |name: &str| match argument(query, name).unwrap() {
         Found::Bytes(text) => String::from_utf8(text.into_owned()).unwrap(),

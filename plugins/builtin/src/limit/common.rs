@@ -25,10 +25,7 @@ pub(crate) struct Common {
     pub(crate) allow_degradation: bool,
     /// Where counters live.
     #[serde(default)]
-    pub(crate) policy: Policy,
-    /// How Redis is reached.
-    #[serde(flatten)]
-    redis: Redis,
+    policy: Policy,
 }
 
 /// Where counters live.
@@ -61,8 +58,12 @@ impl Common {
     ///
     /// # Errors
     /// An attribute that the policy needs is missing or cannot be used.
-    pub(crate) fn link(&self, cx: &BuildCx<'_>) -> Result<Option<Arc<Link>>, BuildError> {
-        redis::link(self.policy, &self.redis, cx)
+    pub(crate) fn link(
+        &self,
+        redis: &Redis,
+        cx: &BuildCx<'_>,
+    ) -> Result<Option<Arc<Link>>, BuildError> {
+        redis::link(self.policy, redis, cx)
     }
 }
 

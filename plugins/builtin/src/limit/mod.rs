@@ -12,5 +12,5 @@ pub(crate) use amount::{Amount, AmountConfig};
 pub(crate) use clock::{Clock, MICROS, monotonic};
 pub(crate) use common::{Common, Policy};
 pub(crate) use key::{Key, KeyType, PerKey};
-pub(crate) use redis::{Argument, Call, Link, LinkError, Script, bounded, version};
+pub(crate) use redis::{Argument, Call, Link, LinkError, Redis, Script, bounded, version};
 pub(crate) use table::{Entry, Table};

@@ -1,6 +1,6 @@
 //! The configuration of limit-conn.
 
-use crate::limit::{AmountConfig, Common, PerKey};
+use crate::limit::{AmountConfig, Common, PerKey, Redis};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -41,6 +41,9 @@ pub struct Config {
     /// The answer for those over the limit, and where counters live.
     #[serde(flatten)]
     pub(crate) common: Common,
+    /// How Redis is reached.
+    #[serde(flatten)]
+    pub(crate) redis: Redis,
 }
 
 /// One of several limits.

@@ -35,6 +35,7 @@ impl Entry for Live {
 /// One request in progress, as long as it is not dropped: whatever ends the request, it is counted out once.
 pub(crate) struct Permit(#[expect(dead_code, reason = "it is dropped")] Counted);
 
+#[expect(dead_code, reason = "what counts them out is that they are dropped")]
 enum Counted {
     Here(Here),
     There(Member),

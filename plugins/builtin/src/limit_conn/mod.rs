@@ -64,7 +64,7 @@ impl Plugin for LimitConn {
         let unit = config.default_conn_delay;
         // An instance with the same configuration in the same place goes on with the same counts.
         let (place, identity) = (cx.resource(), format!("{config:?}"));
-        let shared = config.common.link(cx)?.map(|link| {
+        let shared = config.common.link(&config.redis, cx)?.map(|link| {
             let version = version(&identity);
             Shared::new(link, &config.redis_prefix, place, &version, config.key_ttl)
         });
@@ -150,11 +150,7 @@ impl LimitConn {
         went_on(applied)
     }
 
-    async fn enter_shared(
-        &self,
-        shared: &Shared,
-        ex: &mut Exchange<'_>,
-    ) -> Result<Flow, Error> {
+    async fn enter_shared(&self, shared: &Shared, ex: &mut Exchange<'_>) -> Result<Flow, Error> {
         let mut applied = false;
         for (index, (rule, limiter)) in self.rules.iter().zip(&*self.limiters).enumerate() {
             let Some((key, amounts)) = rule.asked(ex)? else {
@@ -215,7 +211,10 @@ impl Rule {
     fn asked(&self, ex: &Exchange<'_>) -> Result<Option<Asked>, Error> {
         let key = match self.optional {
             true => self.key.if_present(ex, SmallVec::from_slice),
-            false => Some(self.key.or_client(ex, ex.request.client.ip(), SmallVec::from_slice)),
+            false => Some(
+                self.key
+                    .or_client(ex, ex.request.client.ip(), SmallVec::from_slice),
+            ),
         };
         let Some(key) = key else {
             return Ok(None);
@@ -225,7 +224,10 @@ impl Rule {
                 .resolve(ex)
                 .map_err(|e| Error::new(format!("{name}: {e}")))
         };
-        Ok(Some((key, [of("conn", &self.conn)?, of("burst", &self.burst)?])))
+        Ok(Some((
+            key,
+            [of("conn", &self.conn)?, of("burst", &self.burst)?],
+        )))
     }
 }
 

@@ -25,13 +25,7 @@ pub(crate) struct Member {
 
 impl Shared {
     /// Keys begin with `prefix`, the place and the version of the configuration.
-    pub(crate) fn new(
-        link: Arc<Link>,
-        prefix: &str,
-        place: &str,
-        version: &str,
-        ttl: u64,
-    ) -> Self {
+    pub(crate) fn new(link: Arc<Link>, prefix: &str, place: &str, version: &str, ttl: u64) -> Self {
         Self {
             link,
             prefix: format!("{prefix}:{place}:{version}").into(),

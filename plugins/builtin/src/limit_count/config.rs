@@ -1,8 +1,10 @@
 //! The configuration of limit-count.
 
-use crate::limit::{AmountConfig, Common, KeyType};
+use crate::limit::{AmountConfig, Common, KeyType, Redis};
+use crossway_sdk::build::{BuildCx, BuildError};
 use schemars::JsonSchema;
 use serde::Deserialize;
+use std::time::Duration;
 
 /// Lets a number of requests pass in each window of time.
 ///
@@ -44,6 +46,38 @@ pub struct Config {
     /// The answer for those over the limit, and where counters live.
     #[serde(flatten)]
     pub(crate) common: Common,
+    /// How Redis is reached.
+    #[serde(flatten)]
+    pub(crate) redis: Redis,
+}
+
+impl Config {
+    /// How often Redis is told; `None` when each request asks it.
+    pub(crate) fn interval(&self, cx: &BuildCx<'_>) -> Result<Option<Duration>, BuildError> {
+        let seconds = self.sync_interval;
+        if seconds == -1.0 {
+            return Ok(None);
+        }
+        if seconds.is_nan() || seconds < 0.1 {
+            return Err(cx.error("/sync_interval", "expected -1, or at least 0.1"));
+        }
+        let rules = self.rules.iter().flatten();
+        let windows = rules.map(|r| &r.time_window).chain(&self.time_window);
+        let shortest = windows.filter_map(|window| match window {
+            AmountConfig::Number(window) => Some(*window),
+            AmountConfig::Text(_) => None,
+        });
+        if shortest
+            .min()
+            .is_some_and(|window| seconds >= window as f64)
+        {
+            return Err(cx.error(
+                "/sync_interval",
+                "sync_interval must be less than time_window",
+            ));
+        }
+        Ok(Duration::try_from_secs_f64(seconds).ok())
+    }
 }
 
 /// One of several limits.

@@ -6,6 +6,7 @@
 mod config;
 mod delayed;
 mod group;
+mod rule;
 mod shared;
 mod window;
 
@@ -13,17 +14,17 @@ mod window;
 mod tests;
 
 use crate::{
-    limit::{Amount, AmountConfig, Clock, Key, KeyType, Link, LinkError, monotonic, version},
+    limit::{Clock, Link, LinkError, monotonic, version},
     request_body,
 };
-use config::{Config, Metadata, RuleConfig};
+use config::{Config, Metadata};
 use crossway_sdk::{prelude::*, rate_limiting::RateLimitingInfo};
 use delayed::Delayed;
 use group::{Group, Membership};
-use http::{HeaderName, HeaderValue};
+use http::HeaderValue;
+use rule::{Asked, Rule};
 use shared::{Cost, Counter, Shared};
-use smallvec::SmallVec;
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::sync::Arc;
 use window::{Counters, Taken};
 
 /// See the module.
@@ -50,26 +51,6 @@ enum Where {
     Delayed(Arc<Delayed>),
 }
 
-struct Rule {
-    count: Amount,
-    window: Amount,
-    key: Key,
-    /// Of several rules: what tells this one's counters from the others' in Redis. Such a rule does not apply to a
-    /// request without the key; else the client's address stands in.
-    prefix: Option<Box<str>>,
-    names: Names,
-    /// The value of the limit's header, when it is always the same.
-    limit: Option<HeaderValue>,
-}
-
-/// What a rule asks of a request.
-struct Asked {
-    key: SmallVec<[u8; 48]>,
-    count: u64,
-    /// In seconds.
-    window: u64,
-}
-
 /// A failure that the client is told of.
 enum Unjudged {
     /// A rule that cannot be read for this request.
@@ -82,12 +63,6 @@ impl From<Error> for Unjudged {
     fn from(error: Error) -> Self {
         Self::Rule(error)
     }
-}
-
-struct Names {
-    limit: HeaderName,
-    remaining: HeaderName,
-    reset: HeaderName,
 }
 
 #[phases]
@@ -136,9 +111,9 @@ impl LimitCount {
                 .map_err(|e| cx.error("", format!("in the metadata: {e}")))?,
             None => Metadata::default(),
         };
-        let rules = rules(&config, &metadata, cx)?;
-        let link = config.common.link(cx)?;
-        let interval = interval(&config, cx)?;
+        let rules = rule::rules(&config, &metadata, cx)?;
+        let link = config.common.link(&config.redis, cx)?;
+        let interval = config.interval(cx)?;
         let (owner, group) = match &config.group {
             Some(name) => {
                 let shared: Arc<Group> = cx.shared(&format!("limit-count/{name}"), Group::default);
@@ -261,7 +236,10 @@ impl LimitCount {
             Err(Unjudged::Rule(error)) => Err(error),
             Err(Unjudged::Redis(error)) => {
                 tracing::debug!(%error, owner = &*self.owner, "limit-count could not ask Redis");
-                Ok(Flow::Respond(Reply::error_msg(500, "failed to limit count")))
+                Ok(Flow::Respond(Reply::error_msg(
+                    500,
+                    "failed to limit count",
+                )))
             }
         }
     }
@@ -273,161 +251,6 @@ fn went_on(applied: bool) -> Result<Flow, Unjudged> {
         false => Err(Unjudged::Rule(Error::new(
             "no rule applies: the request has no value for any of their keys",
         ))),
-    }
-}
-
-impl Rule {
-    /// What the rule asks of a request; `None` when it does not apply.
-    fn asked(&self, ex: &Exchange<'_>) -> Result<Option<Asked>, Error> {
-        let key = match self.prefix {
-            Some(_) => self.key.if_present(ex, SmallVec::from_slice),
-            None => Some(self.key.or_client(ex, ex.request.client.ip(), SmallVec::from_slice)),
-        };
-        let Some(key) = key else {
-            return Ok(None);
-        };
-        let of = |name: &str, amount: &Amount| {
-            amount
-                .resolve(ex)
-                .map_err(|e| Error::new(format!("{name}: {e}")))
-        };
-        Ok(Some(Asked {
-            key,
-            count: of("count", &self.count)?,
-            window: of("time_window", &self.window)?,
-        }))
-    }
-}
-
-/// How often Redis is told; `None` when each request asks it.
-fn interval(config: &Config, cx: &BuildCx<'_>) -> Result<Option<Duration>, BuildError> {
-    let seconds = config.sync_interval;
-    if seconds == -1.0 {
-        return Ok(None);
-    }
-    if seconds.is_nan() || seconds < 0.1 {
-        return Err(cx.error("/sync_interval", "expected -1, or at least 0.1"));
-    }
-    let rules = config.rules.iter().flatten();
-    let windows = rules.map(|r| &r.time_window).chain(&config.time_window);
-    let shortest = windows.filter_map(|window| match window {
-        AmountConfig::Number(window) => Some(*window),
-        AmountConfig::Text(_) => None,
-    });
-    if shortest.min().is_some_and(|window| seconds >= window as f64) {
-        return Err(cx.error("/sync_interval", "sync_interval must be less than time_window"));
-    }
-    Ok(Duration::try_from_secs_f64(seconds).ok())
-}
-
-fn rules(
-    config: &Config,
-    metadata: &Metadata,
-    cx: &BuildCx<'_>,
-) -> Result<Box<[Rule]>, BuildError> {
-    match (&config.rules, &config.count, &config.time_window) {
-        (None, Some(count), Some(window)) => {
-            let key =
-                Key::compile(&config.key, config.key_type).map_err(|e| cx.error("/key", e))?;
-            Ok(Box::new([rule(
-                "",
-                (count, window),
-                key,
-                Names::new(metadata, None, cx)?,
-                cx,
-            )?]))
-        }
-        (Some(_), None, None) if config.group.is_some() => Err(cx.error(
-            "/group",
-            "group and rules cannot be specified at the same time",
-        )),
-        (Some(rules), None, None) => {
-            let mut keys = HashSet::new();
-            let each = rules.iter().enumerate().map(|(index, rule)| {
-                if keys.insert(rule.key.as_str()) {
-                    one_of_several(index, rule, metadata, cx)
-                } else {
-                    let path = format!("/rules/{index}/key");
-                    Err(cx.error(path, format!("duplicate key '{}' in rules", rule.key)))
-                }
-            });
-            each.collect()
-        }
-        (Some(_), _, _) => Err(cx.error(
-            "/rules",
-            "count/time_window and rules cannot be specified at the same time",
-        )),
-        (None, _, _) => Err(cx.error("", "expected count and time_window, or rules")),
-    }
-}
-
-fn one_of_several(
-    index: usize,
-    config: &RuleConfig,
-    metadata: &Metadata,
-    cx: &BuildCx<'_>,
-) -> Result<Rule, BuildError> {
-    let path = format!("/rules/{index}");
-    let key = Key::compile(&config.key, KeyType::VarCombination)
-        .map_err(|e| cx.error(format!("{path}/key"), e))?;
-    let prefix = config
-        .header_prefix
-        .clone()
-        .unwrap_or_else(|| (index + 1).to_string());
-    let names = Names::new(metadata, Some((&prefix, &path)), cx)?;
-    let mut rule = rule(&path, (&config.count, &config.time_window), key, names, cx)?;
-    rule.prefix = Some(prefix.into());
-    Ok(rule)
-}
-
-fn rule(
-    path: &str,
-    (count, window): (&AmountConfig, &AmountConfig),
-    key: Key,
-    names: Names,
-    cx: &BuildCx<'_>,
-) -> Result<Rule, BuildError> {
-    let amount = |name: &str, config: &AmountConfig| {
-        Amount::compile(config, 1).map_err(|e| cx.error(format!("{path}/{name}"), e.to_string()))
-    };
-    let (count, window) = (amount("count", count)?, amount("time_window", window)?);
-    let limit = match count {
-        Amount::Fixed(count) => Some(HeaderValue::from(count)),
-        Amount::Named { .. } => None,
-    };
-    Ok(Rule {
-        count,
-        window,
-        key,
-        prefix: None,
-        names,
-        limit,
-    })
-}
-
-impl Names {
-    /// The names of the metadata; a rule's prefix goes before `RateLimit-`.
-    fn new(
-        metadata: &Metadata,
-        prefix: Option<(&str, &str)>,
-        cx: &BuildCx<'_>,
-    ) -> Result<Self, BuildError> {
-        let name = |base: &str| {
-            let (full, path) = match prefix {
-                Some((prefix, rule)) => (
-                    base.replacen("RateLimit-", &format!("{prefix}-RateLimit-"), 1),
-                    format!("{rule}/header_prefix"),
-                ),
-                None => (base.to_owned(), String::new()),
-            };
-            full.parse()
-                .map_err(|_| cx.error(path, format!("{full:?} is not a header name")))
-        };
-        Ok(Self {
-            limit: name(&metadata.limit_header)?,
-            remaining: name(&metadata.remaining_header)?,
-            reset: name(&metadata.reset_header)?,
-        })
     }
 }
 

@@ -61,11 +61,7 @@ impl Shared {
     }
 
     /// Counts.
-    pub(crate) async fn take(
-        &self,
-        counter: Counter<'_>,
-        cost: Cost,
-    ) -> Result<Taken, LinkError> {
+    pub(crate) async fn take(&self, counter: Counter<'_>, cost: Cost) -> Result<Taken, LinkError> {
         let script = match self.window {
             WindowType::Fixed => &*FIXED,
             WindowType::Sliding => &*SLIDING,

@@ -1,6 +1,6 @@
 //! The configuration of limit-req.
 
-use crate::limit::{Common, PerKey};
+use crate::limit::{Common, PerKey, Redis};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -25,4 +25,7 @@ pub struct Config {
     /// The answer for those over the limit, and where counters live.
     #[serde(flatten)]
     pub(crate) common: Common,
+    /// How Redis is reached.
+    #[serde(flatten)]
+    pub(crate) redis: Redis,
 }

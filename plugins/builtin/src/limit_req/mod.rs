@@ -92,12 +92,12 @@ impl LimitReq {
         // All that was configured, defaults included, in one text.
         let identity = format!("{config:?}");
         let place = cx.resource();
-        let buckets = match config.common.link(cx)? {
+        let buckets = match config.common.link(&config.redis, cx)? {
             Some(link) => Buckets::Redis(Shared::new(link, place, &version(&identity))),
             // An instance with the same configuration in the same place goes on with the same buckets.
-            None => Buckets::Local(
-                cx.shared(&format!("limit-req/{place}/{identity}"), Table::default),
-            ),
+            None => {
+                Buckets::Local(cx.shared(&format!("limit-req/{place}/{identity}"), Table::default))
+            }
         };
         Ok(Self {
             rate: config.rate,

@@ -17,7 +17,10 @@ pub struct Config {
     /// What tells one response from another: texts, each constant or a `$variable`. The scheme, the host, the route and
     /// the consumer count in any case.
     #[serde(default = "host_and_target")]
-    #[schemars(length(min = 1), inner(regex(pattern = r"(^[^\$].+$|^\$[0-9a-zA-Z_]+$)")))]
+    #[schemars(
+        length(min = 1),
+        inner(regex(pattern = r"(^[^\$].+$|^\$[0-9a-zA-Z_]+$)"))
+    )]
     pub(crate) cache_key: Vec<String>,
     /// Statuses that are kept.
     #[serde(default = "kept_statuses")]
@@ -39,10 +42,16 @@ pub struct Config {
     #[serde(default)]
     pub(crate) hide_cache_headers: bool,
     /// Texts, each constant or a `$variable`: when one of them is neither empty nor `0`, the cache is not asked.
-    #[schemars(length(min = 1), inner(regex(pattern = r"(^[^\$].+$|^\$[0-9a-zA-Z_]+$)")))]
+    #[schemars(
+        length(min = 1),
+        inner(regex(pattern = r"(^[^\$].+$|^\$[0-9a-zA-Z_]+$)"))
+    )]
     pub(crate) cache_bypass: Option<Vec<String>>,
     /// Texts, each constant or a `$variable`: when one of them is neither empty nor `0`, the response is not kept.
-    #[schemars(length(min = 1), inner(regex(pattern = r"(^[^\$].+$|^\$[0-9a-zA-Z_]+$)")))]
+    #[schemars(
+        length(min = 1),
+        inner(regex(pattern = r"(^[^\$].+$|^\$[0-9a-zA-Z_]+$)"))
+    )]
     pub(crate) no_cache: Option<Vec<String>>,
     /// Whether each consumer has responses of its own.
     #[serde(default = "yes")]

@@ -45,7 +45,9 @@ impl File {
         let read = tokio::task::spawn_blocking(move || fs::read(path));
         let bytes = read.await.map_err(io::Error::other)??;
         if bytes.len() as u64 != self.length {
-            return Err(io::Error::other("the file has another length than was written"));
+            return Err(io::Error::other(
+                "the file has another length than was written",
+            ));
         }
         Ok(Bytes::from(bytes))
     }
@@ -185,19 +187,15 @@ fn sweep(zone: &Path) {
         if !(ours && is_folder) {
             continue;
         }
-        let free = fs::File::open(folder.path().join("lock"))
-            .is_ok_and(|lock| lock.try_lock().is_ok());
+        let free =
+            fs::File::open(folder.path().join("lock")).is_ok_and(|lock| lock.try_lock().is_ok());
         if free && let Err(error) = fs::remove_dir_all(folder.path()) {
             tracing::warn!(folder = %folder.path().display(), %error, "old files of proxy-cache stay");
         }
     }
 }
 
-fn work(
-    jobs: &Receiver<Job>,
-    own: Result<&Own, &io::Error>,
-    writer: &std::sync::Weak<Writer>,
-) {
+fn work(jobs: &Receiver<Job>, own: Result<&Own, &io::Error>, writer: &std::sync::Weak<Writer>) {
     let mut number = 0u64;
     for job in jobs {
         match job {
@@ -237,10 +235,17 @@ fn work(
 /// A file under a name that was not used before, so that nobody sees half of one.
 fn write(folder: &Path, number: u64, body: &Bytes) -> io::Result<PathBuf> {
     let folder = folder.join(format!("{:02x}", number % 256));
-    DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(&folder)?;
     let path = folder.join(format!("{number:x}"));
     let mut options = OpenOptions::new();
-    let mut file = options.create_new(true).write(true).mode(0o600).open(&path)?;
+    let mut file = options
+        .create_new(true)
+        .write(true)
+        .mode(0o600)
+        .open(&path)?;
     if let Err(error) = file.write_all(body) {
         fs::remove_file(&path).ok();
         return Err(error);

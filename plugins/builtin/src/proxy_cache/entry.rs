@@ -85,7 +85,9 @@ impl Response {
 
     fn size_of_head(&self) -> u64 {
         let fields = self.headers.iter();
-        fields.map(|(name, value)| (name.as_str().len() + value.len()) as u64 + 64).sum()
+        fields
+            .map(|(name, value)| (name.as_str().len() + value.len()) as u64 + 64)
+            .sum()
     }
 }
 
@@ -114,13 +116,17 @@ pub(crate) fn kept(headers: &HeaderMap) -> (Vec<(HeaderName, HeaderValue)>, u64)
         .iter()
         .flat_map(|value| {
             let text = String::from_utf8_lossy(value.as_bytes()).to_ascii_lowercase();
-            text.split(',').map(|name| name.trim().to_owned()).collect::<Vec<_>>()
+            text.split(',')
+                .map(|name| name.trim().to_owned())
+                .collect::<Vec<_>>()
         })
         .collect();
-    let fields = headers.iter().filter(|(name, _)| {
-        !NOT_KEPT.contains(name) && !named.iter().any(|n| n == name.as_str())
-    });
-    let age = headers.get(header::AGE).and_then(|value| value.to_str().ok());
+    let fields = headers
+        .iter()
+        .filter(|(name, _)| !NOT_KEPT.contains(name) && !named.iter().any(|n| n == name.as_str()));
+    let age = headers
+        .get(header::AGE)
+        .and_then(|value| value.to_str().ok());
     (
         fields.map(|(n, v)| (n.clone(), v.clone())).collect(),
         age.and_then(|text| text.trim().parse().ok()).unwrap_or(0),

@@ -14,9 +14,10 @@ impl Texts {
     /// # Errors
     /// The position of a text that cannot be read, and why.
     pub(crate) fn compile(texts: &[String]) -> Result<Self, (usize, String)> {
-        let compiled = texts.iter().enumerate().map(|(index, text)| {
-            Template::parse(text).map_err(|e| (index, e.to_string()))
-        });
+        let compiled = texts
+            .iter()
+            .enumerate()
+            .map(|(index, text)| Template::parse(text).map_err(|e| (index, e.to_string())));
         compiled.collect::<Result<_, _>>().map(Self)
     }
 
@@ -44,8 +45,18 @@ pub(crate) fn key(texts: &Texts, ex: &Exchange<'_>, isolation: bool, method: &Me
     let request = &ex.request;
     part(if request.tls { b"https" } else { b"http" });
     part(request.host.as_bytes());
-    part(request.route.as_ref().map_or("", |route| &route.id).as_bytes());
-    part(if *method == Method::POST { b"POST" } else { b"" });
+    part(
+        request
+            .route
+            .as_ref()
+            .map_or("", |route| &route.id)
+            .as_bytes(),
+    );
+    part(if *method == Method::POST {
+        b"POST"
+    } else {
+        b""
+    });
     match request.consumer_name().filter(|_| isolation) {
         Some(name) => part(name.as_bytes()),
         // Nobody's responses are not those of a consumer without a name.

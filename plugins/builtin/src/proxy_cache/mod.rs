@@ -3,6 +3,7 @@
 //! What is kept is the response as the upstream sent it. The plugins that run after this one see a response from the cache
 //! as they would see the upstream's. Of many requests for a response that is not there, one fetches it.
 
+mod capture;
 mod config;
 mod directives;
 mod disk;
@@ -15,7 +16,8 @@ mod zones;
 mod tests;
 
 use crate::request_body;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
+use capture::{Capture, Rules, Ttl};
 use config::{Config, Method as Cached, Strategy};
 use crossway_sdk::prelude::*;
 use directives::Directives;
@@ -47,27 +49,12 @@ pub struct ProxyCache {
     zone: Arc<Zone>,
     key: Texts,
     bypass: Option<Texts>,
-    no_cache: Option<Texts>,
-    /// Whether the key holds what `Authorization` says.
-    key_has_credentials: bool,
     methods: Box<[Cached]>,
-    statuses: Box<[u16]>,
-    ttl: Ttl,
+    rules: Rules,
     control: bool,
     hide_headers: bool,
     isolation: bool,
-    set_cookie: bool,
-    max_body: u64,
     needs_body: bool,
-}
-
-/// How long a response is fresh.
-#[derive(Clone, Copy)]
-enum Ttl {
-    /// So many seconds, whatever the upstream says.
-    Fixed(u64),
-    /// As the upstream says, else so many seconds; 0 keeps nothing of which the upstream does not say.
-    Upstream(u64),
 }
 
 /// What a request is about to do with the cache.
@@ -81,24 +68,6 @@ struct Fetching {
     key: Key,
     lead: Option<Lead>,
     capture: Option<Capture>,
-}
-
-/// A response that is being kept.
-struct Capture {
-    head: Head,
-    variant: (Vec<HeaderName>, Key),
-    chunks: Vec<Bytes>,
-    length: u64,
-    /// What the upstream promised.
-    promised: Option<u64>,
-}
-
-/// A response without its body.
-struct Head {
-    status: http::StatusCode,
-    headers: Vec<(HeaderName, HeaderValue)>,
-    age: u64,
-    ttl: Duration,
 }
 
 #[phases]
@@ -140,16 +109,18 @@ impl Plugin for ProxyCache {
             needs_body,
             key,
             bypass,
-            no_cache,
-            key_has_credentials: config.cache_key.iter().any(|k| k == "$http_authorization"),
             methods: config.cache_method.into(),
-            statuses: config.cache_http_status.into(),
-            ttl,
+            rules: Rules {
+                statuses: config.cache_http_status.into(),
+                no_cache,
+                ttl,
+                set_cookie: config.cache_set_cookie,
+                max_body: config.max_resp_body_size,
+                key_has_credentials: config.cache_key.iter().any(|k| k == "$http_authorization"),
+            },
             control: config.cache_control,
             hide_headers: config.hide_cache_headers,
             isolation: config.consumer_isolation,
-            set_cookie: config.cache_set_cookie,
-            max_body: config.max_resp_body_size,
         })
     }
 
@@ -174,7 +145,7 @@ impl Plugin for ProxyCache {
         }
         if let Some(mut fetching) = ex.state::<Turn>().fetching.take() {
             let upstream = ex.request.upstream_head.take();
-            match upstream.and_then(|upstream| self.capture(&fetching.key, &upstream, ex)) {
+            match upstream.and_then(|upstream| self.rules.capture(&fetching.key, &upstream, ex)) {
                 Some(capture) => {
                     fetching.capture = Some(capture);
                     ex.state::<Turn>().fetching = Some(fetching);
@@ -203,18 +174,23 @@ impl Plugin for ProxyCache {
         let Some(capture) = turn.fetching.as_mut().and_then(|f| f.capture.as_mut()) else {
             return Ok(());
         };
-        if let Some(chunk) = chunk.as_ref().filter(|chunk| !chunk.is_empty()) {
-            capture.length += chunk.len() as u64;
-            if capture.length > self.max_body {
-                if let Some(fetching) = turn.fetching.take() {
-                    self.zone.pass(fetching.key);
-                }
-                return Ok(());
+        if let Some(chunk) = chunk
+            && !capture.add(chunk, self.rules.max_body)
+        {
+            if let Some(fetching) = turn.fetching.take() {
+                self.zone.pass(fetching.key);
             }
-            capture.chunks.push(chunk.clone());
+            return Ok(());
         }
         if end && let Some(fetching) = turn.fetching.take() {
-            self.keep(fetching);
+            let Some((capture, body)) = fetching.capture.and_then(|c| c.body().map(|b| (c, b)))
+            else {
+                return Ok(());
+            };
+            let (head, variant) = capture.into_parts();
+            let response = move |body| head.with(body);
+            self.zone
+                .keep(fetching.key, variant, body, response, fetching.lead);
         }
         Ok(())
     }
@@ -243,7 +219,10 @@ impl ProxyCache {
             Asked::Wait(key, done) => {
                 store::wait(done, PATIENCE).await;
                 let now = directives::now();
-                match self.find(&key, ex).filter(|response| response.is_fresh(now)) {
+                match self
+                    .find(&key, ex)
+                    .filter(|response| response.is_fresh(now))
+                {
                     Some(response) => Some(response),
                     None => {
                         self.go_on(ex, key, None);
@@ -344,8 +323,7 @@ impl ProxyCache {
     }
 
     fn find(&self, key: &Key, ex: &Exchange<'_>) -> Option<Arc<Response>> {
-        self.zone
-            .find(key, |names| key::variant(key, names, ex))
+        self.zone.find(key, |names| key::variant(key, names, ex))
     }
 
     fn say(&self, ex: &mut Exchange<'_>, status: &'static str) {
@@ -368,7 +346,8 @@ impl ProxyCache {
     fn hit(&self, ex: &mut Exchange<'_>, response: &Response, body: Bytes) -> Reply {
         self.say(ex, "HIT");
         let request = &ex.session.req_header().headers;
-        let unchanged = response.status == http::StatusCode::OK && entry::client_has(response, request);
+        let unchanged =
+            response.status == http::StatusCode::OK && entry::client_has(response, request);
         let mut reply = match unchanged {
             true => Reply::bytes(304, Bytes::new()),
             false => Reply::bytes(response.status.as_u16(), body),
@@ -378,92 +357,10 @@ impl ProxyCache {
             .filter(|(name, _)| !unchanged || WITH_NOT_MODIFIED.contains(name))
             .cloned()
             .collect();
-        let age = response.age.saturating_add(response.held(directives::now()));
+        let age = response
+            .age
+            .saturating_add(response.held(directives::now()));
         reply.header(header::AGE, HeaderValue::from(age))
-    }
-
-    /// Decides whether a response is kept.
-    fn capture(&self, key: &Key, head: &ResponseHeader, ex: &Exchange<'_>) -> Option<Capture> {
-        let headers = &head.headers;
-        if !self.statuses.contains(&head.status.as_u16()) || head.status == 206 {
-            return None;
-        }
-        let said = Directives::of(headers);
-        if said.private || said.no_store || said.no_cache {
-            return None;
-        }
-        if !self.set_cookie && headers.contains_key(header::SET_COOKIE) {
-            return None;
-        }
-        // A response to one who showed credentials is for nobody else, unless the upstream says so (RFC 9111 §3.5), or
-        // the gateway knows who it is and the configuration says who shares.
-        let asks = ex.session.req_header().headers.contains_key(header::AUTHORIZATION);
-        let known = ex.request.identity.is_some() || self.key_has_credentials;
-        let shared = said.public || said.must_revalidate || said.s_maxage.is_some();
-        if asks && !known && !shared {
-            return None;
-        }
-        if self.no_cache.as_ref().is_some_and(|texts| texts.say_yes(ex)) {
-            return None;
-        }
-        let names = directives::vary(headers)?;
-        let (headers_kept, age) = entry::kept(headers);
-        let upstream = directives::lifetime(headers, said, directives::now());
-        let ttl = match self.ttl {
-            Ttl::Fixed(seconds) => seconds,
-            Ttl::Upstream(otherwise) => upstream.unwrap_or(otherwise).saturating_sub(age),
-        };
-        if ttl == 0 {
-            return None;
-        }
-        let promised = headers
-            .get(header::CONTENT_LENGTH)
-            .and_then(|value| value.to_str().ok()?.parse().ok());
-        if promised.is_some_and(|length: u64| length > self.max_body) {
-            return None;
-        }
-        let variant = key::variant(key, &names, ex);
-        Some(Capture {
-            head: Head {
-                status: head.status,
-                headers: headers_kept,
-                age,
-                ttl: Duration::from_secs(ttl),
-            },
-            variant: (names, variant),
-            chunks: Vec::new(),
-            length: 0,
-            promised,
-        })
-    }
-
-    fn keep(&self, fetching: Fetching) {
-        let Some(capture) = fetching.capture else {
-            return;
-        };
-        if capture.promised.is_some_and(|length| length != capture.length) {
-            return;
-        }
-        // Into one piece, and out of buffers that are larger than what is in them.
-        let mut body = BytesMut::with_capacity(usize::try_from(capture.length).unwrap_or(0));
-        for chunk in &capture.chunks {
-            body.extend_from_slice(chunk);
-        }
-        let head = capture.head;
-        self.zone.keep(
-            fetching.key,
-            capture.variant,
-            body.freeze(),
-            move |body| Response {
-                status: head.status,
-                headers: head.headers,
-                body,
-                stored: directives::now(),
-                age: head.age,
-                ttl: head.ttl,
-            },
-            fetching.lead,
-        );
     }
 }
 
@@ -471,6 +368,8 @@ impl ProxyCache {
 fn suits(response: &Response, wishes: Directives, now: i64) -> bool {
     let held = response.held(now);
     let left = response.ttl.as_secs().saturating_sub(held);
-    wishes.max_age.is_none_or(|most| response.age.saturating_add(held) <= most)
+    wishes
+        .max_age
+        .is_none_or(|most| response.age.saturating_add(held) <= most)
         && wishes.min_fresh.is_none_or(|least| left >= least)
 }

@@ -99,7 +99,9 @@ impl Zone {
                 (*bytes, weight, Some(folder.clone()))
             }
         };
-        let estimated = usize::try_from(capacity / 16_384).unwrap_or(1024).clamp(64, 65_536);
+        let estimated = usize::try_from(capacity / 16_384)
+            .unwrap_or(1024)
+            .clamp(64, 65_536);
         let items = match OptionsBuilder::new()
             .shards(SHARDS)
             .estimated_items_capacity(estimated)
@@ -173,7 +175,8 @@ impl Zone {
             if names.is_empty() {
                 zone.items.insert(base, Item::Response(Arc::new(response)));
             } else {
-                zone.items.insert(variant, Item::Response(Arc::new(response)));
+                zone.items
+                    .insert(variant, Item::Response(Arc::new(response)));
                 zone.list(base, names, variant);
             }
             drop(lead);
@@ -191,7 +194,10 @@ impl Zone {
         let mut keys = match self.items.get(&base) {
             Some(Item::Variants(known)) if known.names == names => known.keys.clone(),
             Some(Item::Variants(known)) => {
-                known.keys.iter().for_each(|key| drop(self.items.remove(key)));
+                known
+                    .keys
+                    .iter()
+                    .for_each(|key| drop(self.items.remove(key)));
                 Vec::new()
             }
             _ => Vec::new(),
@@ -210,7 +216,10 @@ impl Zone {
     pub(crate) fn purge(&self, base: &Key) -> bool {
         match self.items.remove(base) {
             Some((_, Item::Variants(variants))) => {
-                variants.keys.iter().for_each(|key| drop(self.items.remove(key)));
+                variants
+                    .keys
+                    .iter()
+                    .for_each(|key| drop(self.items.remove(key)));
                 true
             }
             found => found.is_some(),

@@ -1,12 +1,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod zones;
+
 use super::*;
-use crate::scenes::{built, header as field, promised, refused, request};
-use crossway_sdk::{
-    definition::{Definition, Instance},
-    flow::ReplyBody,
-    testing::{Bench, Scene},
-};
+use crate::scenes::{built, header as field, promised, request};
+use crossway_sdk::{definition::Instance, flow::ReplyBody, testing::Scene};
 use serde_json::json;
 use std::time::Instant;
 
@@ -35,14 +33,24 @@ async fn asked(plugin: &dyn Instance, scene: &mut Scene) -> (String, Option<Repl
         Flow::Respond(reply) => Some(reply),
         Flow::Next => None,
     };
-    (promised(scene, "apisix-cache-status").unwrap_or_default(), reply)
+    (
+        promised(scene, "apisix-cache-status").unwrap_or_default(),
+        reply,
+    )
 }
 
 /// Has the upstream answer.
-fn answer(plugin: &dyn Instance, scene: &mut Scene, status: u16, fields: &[(&str, &str)], body: &str) {
+fn answer(
+    plugin: &dyn Instance,
+    scene: &mut Scene,
+    status: u16,
+    fields: &[(&str, &str)],
+    body: &str,
+) {
     let mut head = ResponseHeader::build(status, None).unwrap();
     for (name, value) in fields {
-        head.append_header(name.to_string(), value.to_string()).unwrap();
+        head.append_header(name.to_string(), value.to_string())
+            .unwrap();
     }
     if scene.request.keep_upstream_head {
         scene.request.upstream_head = Some(Box::new(head.clone()));
@@ -52,7 +60,9 @@ fn answer(plugin: &dyn Instance, scene: &mut Scene, status: u16, fields: &[(&str
     let parts = [body.get(..half).unwrap(), body.get(half..).unwrap()];
     for (part, end) in parts.into_iter().zip([false, true]) {
         let mut chunk = Some(Bytes::copy_from_slice(part.as_bytes()));
-        plugin.body_filter(&mut scene.exchange(), &mut chunk, end).unwrap();
+        plugin
+            .body_filter(&mut scene.exchange(), &mut chunk, end)
+            .unwrap();
     }
 }
 
@@ -79,8 +89,13 @@ async fn the_second_request_is_answered_from_the_cache() {
     let mut scene = ask("/a?b=1", "").await;
     assert!(matches!(asked(&*plugin, &mut scene).await, (s, None) if s == "MISS"));
     let fields = [
-        ("Content-Type", "text/x"), ("X-Two", "1"), ("X-Two", "2"), ("Age", "7"),
-        ("Connection", "keep-alive, X-Hop"), ("X-Hop", "1"), ("Content-Length", "5"),
+        ("Content-Type", "text/x"),
+        ("X-Two", "1"),
+        ("X-Two", "2"),
+        ("Age", "7"),
+        ("Connection", "keep-alive, X-Hop"),
+        ("X-Hop", "1"),
+        ("Content-Length", "5"),
     ];
     answer(&*plugin, &mut scene, 200, &fields, "hello");
     let mut again = ask("/a?b=1", "").await;
@@ -89,13 +104,19 @@ async fn the_second_request_is_answered_from_the_cache() {
     assert_eq!((status.as_str(), reply.status.as_u16()), ("HIT", 200));
     assert_eq!(body(&reply), b"hello");
     assert_eq!(field(&reply, "content-type").unwrap(), "text/x");
-    assert_eq!(reply.headers.iter().filter(|(n, _)| n == "x-two").count(), 2);
+    assert_eq!(
+        reply.headers.iter().filter(|(n, _)| n == "x-two").count(),
+        2
+    );
     let age: u64 = field(&reply, "age").unwrap().parse().unwrap();
     assert!((7..20).contains(&age), "{age}");
     for gone in ["connection", "x-hop", "content-length"] {
         assert_eq!(field(&reply, gone), None, "{gone}");
     }
-    assert_eq!(asked(&*plugin, &mut ask("/a?b=2", "").await).await.0, "MISS");
+    assert_eq!(
+        asked(&*plugin, &mut ask("/a?b=2", "").await).await.0,
+        "MISS"
+    );
     let mut head = request("HEAD /a?b=1 HTTP/1.1\nHost: a.test").await;
     assert_eq!(asked(&*plugin, &mut head).await.0, "HIT");
 }
@@ -157,14 +178,23 @@ async fn who_shows_credentials_gets_nobody_elses_response() {
 async fn variants_are_told_apart_by_what_the_response_varies_by() {
     let plugin = plugin(json!({}));
     let vary = [("Vary", "Accept-Language, accept-encoding")];
-    assert_eq!(round(&*plugin, "\nAccept-Language: de", &vary).await, "MISS");
+    assert_eq!(
+        round(&*plugin, "\nAccept-Language: de", &vary).await,
+        "MISS"
+    );
     assert_eq!(round(&*plugin, "\nAccept-Language: de", &vary).await, "HIT");
-    assert_eq!(round(&*plugin, "\nAccept-Language: en", &vary).await, "MISS");
+    assert_eq!(
+        round(&*plugin, "\nAccept-Language: en", &vary).await,
+        "MISS"
+    );
     assert_eq!(round(&*plugin, "\nAccept-Language: en", &vary).await, "HIT");
     assert_eq!(round(&*plugin, "", &vary).await, "MISS");
     let mut purge = request("PURGE /a HTTP/1.1\nHost: a.test").await;
     assert_eq!(asked(&*plugin, &mut purge).await.1.unwrap().status, 200);
-    assert_eq!(round(&*plugin, "\nAccept-Language: de", &vary).await, "MISS");
+    assert_eq!(
+        round(&*plugin, "\nAccept-Language: de", &vary).await,
+        "MISS"
+    );
     let mut nothing = request("PURGE /b HTTP/1.1\nHost: a.test").await;
     assert_eq!(asked(&*plugin, &mut nothing).await.1.unwrap().status, 404);
 }
@@ -173,14 +203,19 @@ async fn variants_are_told_apart_by_what_the_response_varies_by() {
 async fn clients_that_have_it_are_told_so() {
     let plugin = plugin(json!({}));
     let fields = [
-        ("ETag", "W/\"x\""), ("Last-Modified", "Sun, 06 Nov 1994 08:49:37 GMT"), ("X-A", "1"),
+        ("ETag", "W/\"x\""),
+        ("Last-Modified", "Sun, 06 Nov 1994 08:49:37 GMT"),
+        ("X-A", "1"),
     ];
     round(&*plugin, "", &fields).await;
     for (lines, status) in [
         ("\nIf-None-Match: \"y\", \"x\"", 304),
         ("\nIf-None-Match: *", 304),
         ("\nIf-None-Match: \"y\"", 200),
-        ("\nIf-None-Match: \"y\"\nIf-Modified-Since: Sun, 06 Nov 1994 08:49:37 GMT", 200),
+        (
+            "\nIf-None-Match: \"y\"\nIf-Modified-Since: Sun, 06 Nov 1994 08:49:37 GMT",
+            200,
+        ),
         ("\nIf-Modified-Since: Sun, 06 Nov 1994 08:49:37 GMT", 304),
         ("\nIf-Modified-Since: Sun, 06 Nov 1994 08:49:36 GMT", 200),
         ("\nIf-Modified-Since: yesterday", 200),
@@ -197,12 +232,29 @@ async fn clients_that_have_it_are_told_so() {
 async fn cache_control_is_heeded_when_asked_for() {
     let plugin = plugin(json!({"cache_control": true}));
     round(&*plugin, "", &[]).await;
-    assert_eq!(round(&*plugin, "", &[("Cache-Control", "max-age=60")]).await, "MISS", "no lifetime, not kept");
+    assert_eq!(
+        round(&*plugin, "", &[("Cache-Control", "max-age=60")]).await,
+        "MISS",
+        "no lifetime, not kept"
+    );
     assert_eq!(round(&*plugin, "", &[]).await, "HIT");
-    assert_eq!(round(&*plugin, "\nCache-Control: no-cache", &[]).await, "BYPASS");
-    assert_eq!(round(&*plugin, "\nCache-Control: min-fresh=100", &[]).await, "STALE");
-    assert_eq!(round(&*plugin, "\nCache-Control: max-age=30", &[]).await, "HIT");
-    let (_, reply) = asked(&*plugin, &mut ask("/z", "\nCache-Control: only-if-cached").await).await;
+    assert_eq!(
+        round(&*plugin, "\nCache-Control: no-cache", &[]).await,
+        "BYPASS"
+    );
+    assert_eq!(
+        round(&*plugin, "\nCache-Control: min-fresh=100", &[]).await,
+        "STALE"
+    );
+    assert_eq!(
+        round(&*plugin, "\nCache-Control: max-age=30", &[]).await,
+        "HIT"
+    );
+    let (_, reply) = asked(
+        &*plugin,
+        &mut ask("/z", "\nCache-Control: only-if-cached").await,
+    )
+    .await;
     assert_eq!(reply.unwrap().status, 504);
     let expires = directives::date_of(directives::now() + 60);
     let mut scene = ask("/e", "").await;
@@ -213,7 +265,9 @@ async fn cache_control_is_heeded_when_asked_for() {
 
 #[tokio::test]
 async fn bypass_and_no_cache_go_by_texts() {
-    let plugin = plugin(json!({"cache_bypass": ["$arg_bypass"], "no_cache": ["$arg_none"], "cache_key": ["$uri"]}));
+    let plugin = plugin(
+        json!({"cache_bypass": ["$arg_bypass"], "no_cache": ["$arg_none"], "cache_key": ["$uri"]}),
+    );
     let of = async |target: &str| {
         let mut scene = ask(target, "").await;
         let (status, reply) = asked(&*plugin, &mut scene).await;
@@ -232,7 +286,11 @@ async fn bypass_and_no_cache_go_by_texts() {
 #[tokio::test]
 async fn what_is_too_large_or_of_another_status_is_not_kept() {
     let plugin = plugin(json!({"max_resp_body_size": 10}));
-    for (target, status, body) in [("/a", 200, "01234567890"), ("/b", 500, "x"), ("/c", 206, "x")] {
+    for (target, status, body) in [
+        ("/a", 200, "01234567890"),
+        ("/b", 500, "x"),
+        ("/c", 206, "x"),
+    ] {
         for _ in 0..2 {
             let mut scene = ask(target, "").await;
             assert_eq!(asked(&*plugin, &mut scene).await.0, "MISS");
@@ -250,7 +308,9 @@ async fn a_response_that_broke_off_is_not_kept_and_one_of_the_gateway_neither() 
     scene.request.upstream_head = Some(Box::new(head.clone()));
     scene.header_filter(&*plugin, &mut head).unwrap();
     let mut chunk = Some(Bytes::from_static(b"half"));
-    plugin.body_filter(&mut scene.exchange(), &mut chunk, false).unwrap();
+    plugin
+        .body_filter(&mut scene.exchange(), &mut chunk, false)
+        .unwrap();
     drop(scene);
     let mut scene = ask("/a", "").await;
     assert_eq!(asked(&*plugin, &mut scene).await.0, "MISS");
@@ -258,7 +318,9 @@ async fn a_response_that_broke_off_is_not_kept_and_one_of_the_gateway_neither() 
     let mut head = ResponseHeader::build(200, None).unwrap();
     scene.header_filter(&*plugin, &mut head).unwrap();
     let mut chunk = Some(Bytes::from_static(b"of a plugin"));
-    plugin.body_filter(&mut scene.exchange(), &mut chunk, true).unwrap();
+    plugin
+        .body_filter(&mut scene.exchange(), &mut chunk, true)
+        .unwrap();
     assert_eq!(asked(&*plugin, &mut ask("/a", "").await).await.0, "MISS");
 }
 
@@ -281,7 +343,10 @@ async fn of_many_one_fetches_and_the_others_wait() {
     // When the one that fetches gives up, the others go on at once.
     let mut first = ask("/b", "").await;
     asked(&*plugin, &mut first).await;
-    let waits = { let plugin = plugin.clone(); tokio::spawn(async move { asked(&*plugin, &mut ask("/b", "").await).await.0 }) };
+    let waits = {
+        let plugin = plugin.clone();
+        tokio::spawn(async move { asked(&*plugin, &mut ask("/b", "").await).await.0 })
+    };
     tokio::task::yield_now().await;
     let started = Instant::now();
     drop(first);
@@ -300,103 +365,4 @@ async fn hidden_headers_are_kept_from_the_client() {
     scene.request.upstream_head = Some(Box::new(head.clone()));
     scene.header_filter(&*plugin, &mut head).unwrap();
     assert!(head.headers.get("cache-control").is_none() && head.headers.get("expires").is_none());
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn on_disk_responses_lie_in_files_that_go_with_them() {
-    let folder = tempfile();
-    let left = folder.join("disk_cache_one/p-left");
-    std::fs::create_dir_all(&left).unwrap();
-    std::fs::write(left.join("lock"), "").unwrap();
-    let bench = Bench {
-        attributes: [("proxy-cache".to_owned(), json!({"directory": folder}))].into(),
-        ..Bench::default()
-    };
-    let plugin = bench.build(&Definition::of::<ProxyCache>(), json!({})).unwrap();
-    assert!(left.exists(), "building does nothing");
-    assert_eq!(round(&*plugin, "", &[]).await, "MISS");
-    let deadline = Instant::now() + Duration::from_secs(20);
-    while round(&*plugin, "", &[]).await != "HIT" {
-        assert!(Instant::now() < deadline, "it was never stored");
-    }
-    assert!(!left.exists(), "what another process left is removed");
-    let (_, reply) = asked(&*plugin, &mut ask("/a", "").await).await;
-    assert_eq!(body(&reply.unwrap()), b"body");
-    let files = || {
-        let own: Vec<_> = std::fs::read_dir(folder.join("disk_cache_one")).unwrap().flatten().collect();
-        own.iter()
-            .flat_map(|own| std::fs::read_dir(own.path()).into_iter().flatten().flatten())
-            .flat_map(|spread| std::fs::read_dir(spread.path()).into_iter().flatten().flatten())
-            .count()
-    };
-    assert!(files() >= 1);
-    let mut purge = request("PURGE /a HTTP/1.1\nHost: a.test").await;
-    assert_eq!(asked(&*plugin, &mut purge).await.1.unwrap().status, 200);
-    while files() > 0 {
-        assert!(Instant::now() < deadline, "the file stays");
-        tokio::task::yield_now().await;
-    }
-    drop(plugin);
-    std::fs::remove_dir_all(folder).ok();
-}
-
-fn tempfile() -> std::path::PathBuf {
-    let folder = std::env::temp_dir().join(format!("crossway-{}", uuid::Uuid::now_v7()));
-    std::fs::create_dir_all(&folder).unwrap();
-    folder
-}
-
-#[test]
-fn refusals_say_where_and_what_was_expected() {
-    for (config, expected) in [
-        (memory(json!({"cache_zone": "no"})), "cache_zone no not found (at /cache_zone)"),
-        (
-            json!({"cache_strategy": "memory"}),
-            "invalid or empty cache_zone for cache_strategy: memory (at /cache_zone)",
-        ),
-        (
-            json!({"cache_zone": "memory_cache"}),
-            "invalid or empty cache_zone for cache_strategy: disk (at /cache_zone)",
-        ),
-        (json!({}), "zone disk_cache_one needs a disk_path (at /cache_zone)"),
-        (
-            memory(json!({"cache_key": ["$uri", "$request_method"]})),
-            "cache_key variable $request_method unsupported (at /cache_key/1)",
-        ),
-        (memory(json!({"cache_key": ["$nothing"]})), "(at /cache_key/0)"),
-        (memory(json!({"cache_method": ["PUT"]})), "/cache_method/0"),
-        (memory(json!({"cache_http_status": [100]})), "/cache_http_status/0"),
-        (memory(json!({"cache_ttl": 0})), "expected 0 to be at least 1"),
-        (memory(json!({"cache_keys": ["$uri"]})), "cache_keys"),
-    ] {
-        let said = refused::<ProxyCache>(config.clone());
-        assert!(said.contains(expected), "{config}: {said}");
-    }
-}
-
-#[test]
-fn zones_are_read_as_nginx_reads_them() {
-    let attributes = json!({"cache_ttl": "2m", "directory": "/data", "zones": [
-        {"name": "m", "memory_size": "2k"},
-        {"name": "d", "memory_size": "1m", "disk_size": "1G", "disk_path": "/x", "cache_levels": "1:2"},
-        {"name": "e", "memory_size": "1m", "disk_size": "10"},
-    ]});
-    let find = |name: &str, strategy| zones::find(Some(&attributes), name, strategy);
-    assert_eq!(find("m", Strategy::Memory), Ok(Place::Memory(2048)));
-    let disk = |folder: &str, bytes| Place::Disk {
-        folder: folder.into(),
-        bytes,
-        files: 1024,
-        ttl: Duration::from_secs(120),
-    };
-    assert_eq!(find("d", Strategy::Disk), Ok(disk("/x", 1 << 30)));
-    assert_eq!(find("e", Strategy::Disk), Ok(disk("/data/e", 10)));
-    for bad in [
-        json!({"zones": [{"name": "m", "memory_size": "much"}]}),
-        json!({"zones": [{"name": "m", "memory_size": "1m", "size": 1}]}),
-        json!({"zone": []}),
-    ] {
-        let error = zones::find(Some(&bad), "m", Strategy::Memory).unwrap_err();
-        assert!(error.starts_with("in plugin_attr.proxy-cache"), "{error}");
-    }
 }

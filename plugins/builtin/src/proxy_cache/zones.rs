@@ -27,7 +27,10 @@ impl Default for Attributes {
             cache_levels: None,
         };
         Self {
-            zones: vec![zone("disk_cache_one", Some("1G")), zone("memory_cache", None)],
+            zones: vec![
+                zone("disk_cache_one", Some("1G")),
+                zone("memory_cache", None),
+            ],
             cache_ttl: "10s".into(),
             directory: None,
         }
@@ -43,7 +46,10 @@ struct Zone {
     disk_size: Option<String>,
     disk_path: Option<PathBuf>,
     /// How nginx spreads files over folders.
-    #[expect(dead_code, reason = "files are spread over 256 folders whatever it says")]
+    #[expect(
+        dead_code,
+        reason = "files are spread over 256 folders whatever it says"
+    )]
     cache_levels: Option<String>,
 }
 
@@ -117,7 +123,9 @@ pub(crate) fn find(
         }
     };
     if name.contains(['/', '\0']) || name.starts_with('.') {
-        return Err(format!("cache_zone {name:?} cannot be the name of a folder"));
+        return Err(format!(
+            "cache_zone {name:?} cannot be the name of a folder"
+        ));
     }
     Ok(Place::Disk {
         folder,

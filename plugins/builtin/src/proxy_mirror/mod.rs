@@ -86,7 +86,11 @@ impl Plugin for ProxyMirror {
             return Err(cx.error("/host", "expected an address such as http://host:port"));
         }
         let unusable = |c: char| c.is_ascii_control() || c == ' ' || c == '#';
-        if config.path.as_deref().is_some_and(|p| p.contains(unusable) || !p.is_ascii()) {
+        if config
+            .path
+            .as_deref()
+            .is_some_and(|p| p.contains(unusable) || !p.is_ascii())
+        {
             return Err(cx.error("/path", "expected a path without spaces and fragments"));
         }
         Ok(Self {
@@ -103,7 +107,11 @@ impl Plugin for ProxyMirror {
     }
 
     fn rewrite<'a>(&'a self, ex: &'a mut Exchange<'_>) -> Step<'a> {
-        let upgrades = ex.session.req_header().headers.contains_key(header::UPGRADE);
+        let upgrades = ex
+            .session
+            .req_header()
+            .headers
+            .contains_key(header::UPGRADE);
         let chosen = self.ratio >= 1.0 || rand::random::<f64>() < self.ratio;
         if chosen && !upgrades {
             let target = self.target(ex);
@@ -113,7 +121,10 @@ impl Plugin for ProxyMirror {
     }
 
     fn before_proxy(&self, ex: &mut Exchange<'_>, head: &mut RequestHeader) -> Result<(), Error> {
-        if ex.existing_state::<Copy>().is_some_and(|copy| copy.target.is_some()) {
+        if ex
+            .existing_state::<Copy>()
+            .is_some_and(|copy| copy.target.is_some())
+        {
             let mut headers = head.headers.clone();
             for name in NOT_COPIED {
                 headers.remove(name);
@@ -133,7 +144,10 @@ impl Plugin for ProxyMirror {
         chunk: &mut Option<Bytes>,
         end: bool,
     ) -> Result<(), Error> {
-        if ex.existing_state::<Copy>().is_none_or(|copy| copy.target.is_none()) {
+        if ex
+            .existing_state::<Copy>()
+            .is_none_or(|copy| copy.target.is_none())
+        {
             return Ok(());
         }
         let copy = ex.state::<Copy>();

@@ -22,7 +22,11 @@ impl Plugin for PublicApi {
     type Config = Config;
 
     fn build(config: Config, cx: &BuildCx<'_>) -> Result<Self, BuildError> {
-        if config.uri.as_deref().is_some_and(|uri| !uri.starts_with('/')) {
+        if config
+            .uri
+            .as_deref()
+            .is_some_and(|uri| !uri.starts_with('/'))
+        {
             return Err(cx.error("/uri", "expected a path that begins with /"));
         }
         let chosen = |endpoint: &&Endpoint| match &config.uri {

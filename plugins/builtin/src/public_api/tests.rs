@@ -98,7 +98,10 @@ async fn without_endpoints_all_is_404() {
 #[test]
 fn refusals_say_where_and_what_was_expected() {
     for (config, expected) in [
-        (json!({"uri": "apisix"}), "expected a path that begins with / (at /uri)"),
+        (
+            json!({"uri": "apisix"}),
+            "expected a path that begins with / (at /uri)",
+        ),
         (json!({"url": "/a"}), "url"),
     ] {
         let said = refused::<PublicApi>(config);

@@ -34,9 +34,11 @@ pub(crate) struct Redis {
     /// Whether to verify the server's certificate against the system's authorities. Default: false.
     redis_ssl_verify: Option<bool>,
     /// Without effect: one connection carries all requests and stays open.
+    #[expect(dead_code, reason = "there is nothing to keep or close")]
     #[schemars(range(min = 1))]
     redis_keepalive_timeout: Option<u64>,
     /// Without effect: one connection carries all requests.
+    #[expect(dead_code, reason = "there is no pool")]
     #[schemars(range(min = 1))]
     redis_keepalive_pool: Option<u32>,
     /// Addresses of cluster nodes, as `host:port`. Policy `redis-cluster` needs them.
@@ -111,12 +113,7 @@ impl Redis {
     /// A cluster.
     pub(super) fn cluster(&self, cx: &BuildCx<'_>) -> Result<Endpoint, BuildError> {
         let policy = "redis-cluster";
-        let nodes = needed(
-            &self.redis_cluster_nodes,
-            policy,
-            "redis_cluster_nodes",
-            cx,
-        )?;
+        let nodes = needed(&self.redis_cluster_nodes, policy, "redis_cluster_nodes", cx)?;
         needed(&self.redis_cluster_name, policy, "redis_cluster_name", cx)?;
         if self.redis_database.is_some_and(|number| number != 0) {
             return Err(cx.error("/redis_database", "a Redis cluster has database 0 only"));
