@@ -6,7 +6,7 @@ use crossway_sdk::{
     flow::Reply,
 };
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 /// Attributes of every limit.
@@ -29,7 +29,7 @@ pub(crate) struct Common {
 }
 
 /// Where counters live.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 #[schemars(inline)]
 pub(crate) enum Policy {

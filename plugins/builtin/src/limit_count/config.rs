@@ -3,7 +3,7 @@
 use crate::limit::{AmountConfig, Common, KeyType, Redis};
 use crossway_sdk::build::{BuildCx, BuildError};
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 /// Lets a number of requests pass in each window of time.
@@ -97,7 +97,7 @@ pub(crate) struct RuleConfig {
 }
 
 /// How time is cut into windows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 #[schemars(inline)]
 pub(crate) enum WindowType {

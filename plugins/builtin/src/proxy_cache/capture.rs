@@ -111,6 +111,11 @@ impl Rules {
 }
 
 impl Capture {
+    /// Whether the upstream said that there is no body.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.promised == Some(0)
+    }
+
     /// Adds a piece of the body; false when it is longer than `most` bytes now.
     pub(crate) fn add(&mut self, chunk: &Bytes, most: u64) -> bool {
         self.length += chunk.len() as u64;

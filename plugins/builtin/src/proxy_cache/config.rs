@@ -1,7 +1,7 @@
 //! The configuration of proxy-cache.
 
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// Keeps responses of the upstream and answers with them.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -66,7 +66,7 @@ pub struct Config {
 }
 
 /// Where responses are kept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 #[schemars(inline)]
 pub(crate) enum Strategy {
@@ -78,7 +78,7 @@ pub(crate) enum Strategy {
 }
 
 /// A method whose responses may be kept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "UPPERCASE")]
 #[schemars(inline)]
 pub(crate) enum Method {

@@ -128,9 +128,14 @@ pub(crate) fn kept(headers: &HeaderMap) -> (Vec<(HeaderName, HeaderValue)>, u64)
         .get(header::AGE)
         .and_then(|value| value.to_str().ok());
     (
-        fields.map(|(n, v)| (n.clone(), v.clone())).collect(),
+        fields.map(|(n, v)| (n.clone(), copied(v))).collect(),
         age.and_then(|text| text.trim().parse().ok()).unwrap_or(0),
     )
+}
+
+/// A copy that does not hold on to the buffer that the whole head was read into.
+fn copied(value: &HeaderValue) -> HeaderValue {
+    HeaderValue::from_bytes(value.as_bytes()).unwrap_or_else(|_| value.clone())
 }
 
 /// Whether the client has this very response already (RFC 9110 §13.2.2).

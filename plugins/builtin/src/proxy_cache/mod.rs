@@ -147,8 +147,13 @@ impl Plugin for ProxyCache {
             let upstream = ex.request.upstream_head.take();
             match upstream.and_then(|upstream| self.rules.capture(&fetching.key, &upstream, ex)) {
                 Some(capture) => {
+                    let empty = capture.is_empty();
                     fetching.capture = Some(capture);
-                    ex.state::<Turn>().fetching = Some(fetching);
+                    // Of a body that is not there nobody tells the end.
+                    match empty {
+                        true => self.keep(fetching),
+                        false => ex.state::<Turn>().fetching = Some(fetching),
+                    }
                 }
                 // Whoever waits need not wait for the body.
                 None => self.zone.pass(fetching.key),
@@ -183,14 +188,7 @@ impl Plugin for ProxyCache {
             return Ok(());
         }
         if end && let Some(fetching) = turn.fetching.take() {
-            let Some((capture, body)) = fetching.capture.and_then(|c| c.body().map(|b| (c, b)))
-            else {
-                return Ok(());
-            };
-            let (head, variant) = capture.into_parts();
-            let response = move |body| head.with(body);
-            self.zone
-                .keep(fetching.key, variant, body, response, fetching.lead);
+            self.keep(fetching);
         }
         Ok(())
     }
@@ -310,6 +308,18 @@ impl ProxyCache {
             lead,
             capture: None,
         });
+    }
+
+    fn keep(&self, fetching: Fetching) {
+        let Some(capture) = fetching.capture else {
+            return;
+        };
+        if let Some(body) = capture.body() {
+            let (head, variant) = capture.into_parts();
+            let response = move |body| head.with(body);
+            self.zone
+                .keep(fetching.key, variant, body, response, fetching.lead);
+        }
     }
 
     fn takes(&self, method: &Method) -> bool {

@@ -355,6 +355,22 @@ async fn of_many_one_fetches_and_the_others_wait() {
 }
 
 #[tokio::test]
+async fn a_response_without_a_body_is_kept_when_its_head_is_there() {
+    let plugin = plugin(json!({}));
+    let mut scene = ask("/a", "").await;
+    asked(&*plugin, &mut scene).await;
+    let mut head = ResponseHeader::build(301, None).unwrap();
+    head.insert_header("Content-Length", "0").unwrap();
+    head.insert_header("Location", "/b").unwrap();
+    scene.request.upstream_head = Some(Box::new(head.clone()));
+    scene.header_filter(&*plugin, &mut head).unwrap();
+    let (_, reply) = asked(&*plugin, &mut ask("/a", "").await).await;
+    let reply = reply.unwrap();
+    assert_eq!(reply.status, 301);
+    assert_eq!(field(&reply, "location").unwrap(), "/b");
+}
+
+#[tokio::test]
 async fn hidden_headers_are_kept_from_the_client() {
     let plugin = plugin(json!({"hide_cache_headers": true}));
     let mut scene = ask("/a", "").await;

@@ -121,13 +121,18 @@ impl Link {
                 State::Idle | State::Down(..) => {
                     let link = self.clone();
                     // A task of its own: it goes on when the request that began it does not.
-                    let task = tokio::spawn(async move { link.connect().await });
-                    let connecting = task
-                        .map(|ended| {
-                            ended.unwrap_or_else(|e| Err(LinkError::Down(e.to_string().into())))
+                    let task = tokio::spawn({
+                        let link = link.clone();
+                        async move { link.connect().await }
+                    });
+                    let connecting = async move {
+                        task.await.unwrap_or_else(|ended| {
+                            let error = LinkError::Down(ended.to_string().into());
+                            link.pause(&mut link.state.lock(), &error);
+                            Err(error)
                         })
-                        .boxed()
-                        .shared();
+                    };
+                    let connecting = connecting.boxed().shared();
                     *state = State::Connecting(connecting.clone());
                     connecting
                 }
