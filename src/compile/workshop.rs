@@ -10,6 +10,7 @@ use crate::{
 use crossway_sdk::{
     build::{BuildError, Enabled, Host},
     definition::Registry,
+    endpoint::Endpoint,
     shared::SharedStates,
     upstream::UpstreamHandle,
 };
@@ -148,5 +149,17 @@ impl Host for Offer<'_> {
             metadata: self.state.metadata.get(name).map(|m| &**m),
             auth: registry.auth_slot(name),
         })
+    }
+
+    fn endpoints(&self) -> &[Endpoint] {
+        self.state.workshop.registry.endpoints()
+    }
+
+    fn change(&self) -> u64 {
+        self.state.changing.number
+    }
+
+    fn is_changing(&self, resource: &str) -> bool {
+        self.state.changing.places.contains(resource)
     }
 }

@@ -4,7 +4,7 @@
 use super::{Options, exchange::InFlight};
 use crate::matcher::target;
 use bytes::Bytes;
-use crossway_sdk::flow::Reply;
+use crossway_sdk::{flow::Reply, relay};
 use http::{HeaderName, HeaderValue, Method, Version, header};
 use pingora_core::protocols::l4::socket::SocketAddr as PeerAddr;
 use pingora_http::RequestHeader;
@@ -46,6 +46,13 @@ pub(super) fn admit(
     request.server = inet(session.server_addr()).unwrap_or(request.server);
     request.max_body = options.max_body;
     request.tls = session.digest().is_some_and(|d| d.ssl_digest.is_some());
+    if session.req_header().headers.contains_key(relay::HEADER)
+        && let Some(value) = session.req_header_mut().remove_header(&relay::HEADER)
+        && let Some(client) = relay::client(&value)
+    {
+        request.client = client;
+        request.relayed = true;
+    }
 
     if let Some(status) = flight.refused {
         return Err(Reply::status(status));

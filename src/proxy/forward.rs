@@ -202,6 +202,7 @@ mod tests {
             global: Arc::new(Chain::compile(ChainOf::Global, Vec::new())),
             consumers: Arc::new(Consumers::default()),
             documents: Default::default(),
+            metadata: imbl::OrdMap::new(),
         }));
         flight.request.client = ([192, 0, 2, 1], 40000).into();
         flight.request.peer = flight.request.client;

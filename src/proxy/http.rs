@@ -307,6 +307,9 @@ impl ProxyHttp for Proxy {
         if head.status.is_informational() {
             return Ok(());
         }
+        if flight.request.keep_upstream_head {
+            flight.request.upstream_head = Some(Box::new(head.clone()));
+        }
         let shown = self.options.show_upstream_status || head.status.is_server_error();
         if let Some(value) = shown.then(|| upstream_status(flight)).flatten() {
             insert(head, &X_APISIX_UPSTREAM_STATUS, value);

@@ -21,6 +21,7 @@ use crossway_sdk::{
     request::Configuration,
 };
 use imbl::OrdMap;
+use serde_json::Value;
 use std::sync::Arc;
 
 /// The whole configuration, resolved. A request sees exactly one.
@@ -39,6 +40,8 @@ pub struct Snapshot {
     pub certificates: Arc<Certificates>,
     /// The documents that it was made from, shared with the state that they are compiled in.
     pub documents: OrdMap<ResourceKey, Bytes>,
+    /// Metadata documents, by plugin.
+    pub metadata: OrdMap<Arc<str>, Arc<Value>>,
 }
 
 impl Configuration for Snapshot {
@@ -56,6 +59,10 @@ impl Configuration for Snapshot {
         self.documents
             .get(&key.parse::<ResourceKey>().ok()?)
             .cloned()
+    }
+
+    fn metadata(&self, plugin: &str) -> Option<&Value> {
+        self.metadata.get(plugin).map(|document| &**document)
     }
 }
 

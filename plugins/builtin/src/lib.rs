@@ -6,6 +6,7 @@ pub mod api_breaker;
 pub mod attach_consumer_label;
 pub mod authz_casbin;
 pub mod basic_auth;
+pub mod batch_requests;
 pub mod clickhouse_logger;
 pub mod client_control;
 pub mod consumer_restriction;
@@ -13,6 +14,7 @@ pub mod cors;
 pub mod csrf;
 pub mod data_mask;
 pub mod datadog;
+pub mod degraphql;
 pub mod echo;
 pub mod elasticsearch_logger;
 pub mod error_log_logger;
@@ -37,8 +39,11 @@ pub mod mocking;
 pub mod multi_auth;
 pub mod opa;
 pub mod prometheus;
+pub mod proxy_cache;
 pub mod proxy_control;
+pub mod proxy_mirror;
 pub mod proxy_rewrite;
+pub mod public_api;
 pub mod real_ip;
 pub mod redirect;
 pub mod referer_restriction;
@@ -84,6 +89,7 @@ pub fn registry() -> Result<Registry, Doubled> {
         .plugin(Definition::of::<attach_consumer_label::AttachConsumerLabel>())?
         .plugin(Definition::of::<authz_casbin::AuthzCasbin>())?
         .plugin(Definition::auth::<basic_auth::BasicAuth>())?
+        .plugin(Definition::of::<batch_requests::BatchRequests>())?
         .plugin(Definition::of::<clickhouse_logger::ClickhouseLogger>())?
         .plugin(Definition::of::<client_control::ClientControl>())?
         .plugin(Definition::of::<consumer_restriction::ConsumerRestriction>())?
@@ -91,6 +97,7 @@ pub fn registry() -> Result<Registry, Doubled> {
         .plugin(Definition::of::<csrf::Csrf>())?
         .plugin(Definition::of::<data_mask::DataMask>())?
         .plugin(Definition::of::<datadog::Datadog>())?
+        .plugin(Definition::of::<degraphql::Degraphql>())?
         .plugin(Definition::of::<echo::Echo>())?
         .plugin(Definition::of::<elasticsearch_logger::ElasticsearchLogger>())?
         .plugin(Definition::of::<error_log_logger::ErrorLogLogger>())?
@@ -115,8 +122,11 @@ pub fn registry() -> Result<Registry, Doubled> {
         .plugin(Definition::of::<multi_auth::MultiAuth>())?
         .plugin(Definition::of::<opa::Opa>())?
         .plugin(Definition::of::<prometheus::Prometheus>())?
+        .plugin(Definition::of::<proxy_cache::ProxyCache>())?
         .plugin(Definition::of::<proxy_control::ProxyControl>())?
+        .plugin(Definition::of::<proxy_mirror::ProxyMirror>())?
         .plugin(Definition::of::<proxy_rewrite::ProxyRewrite>())?
+        .plugin(Definition::of::<public_api::PublicApi>())?
         .plugin(Definition::of::<real_ip::RealIp>())?
         .plugin(Definition::of::<redirect::Redirect>())?
         .plugin(Definition::of::<referer_restriction::RefererRestriction>())?

@@ -3,6 +3,7 @@
 use crate::{
     consumer::{AuthSlot, Credentials},
     definition::Definition,
+    endpoint::Endpoint,
     finish::Finishers,
     nested::Nested,
     shared::SharedStates,
@@ -59,6 +60,18 @@ pub trait Host {
     fn attribute(&self, plugin: &str) -> Option<&Value>;
     /// A plugin that is enabled, for plugins that run other plugins; `None` when it is not.
     fn plugin(&self, name: &str) -> Option<Enabled<'_>>;
+    /// What plugins answer themselves.
+    fn endpoints(&self) -> &[Endpoint] {
+        &[]
+    }
+    /// A number for the change of the configuration that is being compiled; another one for each.
+    fn change(&self) -> u64 {
+        0
+    }
+    /// Whether that change replaces or removes the document of this place of use.
+    fn is_changing(&self, _resource: &str) -> bool {
+        false
+    }
 }
 
 /// A plugin that is enabled, and what instances of it are built from.
@@ -207,6 +220,22 @@ impl<'a> BuildCx<'a> {
     /// State that is shared by identity: all holders of the same type and key see one value, which lives as long as any of them.
     pub fn shared<T: Send + Sync + 'static>(&self, key: &str, make: impl FnOnce() -> T) -> Arc<T> {
         self.host.shared().get(key, make)
+    }
+
+    /// What plugins answer themselves, those that are not configured here included.
+    pub fn endpoints(&self) -> &[Endpoint] {
+        self.host.endpoints()
+    }
+
+    /// A number for the change of the configuration that is being compiled; another one for each.
+    pub fn change(&self) -> u64 {
+        self.host.change()
+    }
+
+    /// Whether that change replaces or removes the document of this place of use, e.g. `routes/2`: what was built from
+    /// it before is about to go.
+    pub fn is_changing(&self, resource: &str) -> bool {
+        self.host.is_changing(resource)
     }
 
     /// The definition of a plugin that is enabled.

@@ -3,13 +3,14 @@
 use crate::{
     consumer::{AuthSlot, Consumer, CredentialTable, Identity},
     random_id::RandomId,
+    rate_limiting::RateLimitingInfo,
     route::{Matched, RouteInfo},
     upstream::UpstreamHandle,
     variables::Parsed,
 };
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
-use pingora_http::RequestHeader;
+use pingora_http::{RequestHeader, ResponseHeader};
 use smallvec::SmallVec;
 use std::{
     any::Any,
@@ -32,6 +33,10 @@ pub trait Configuration: Send + Sync {
     fn document(&self, _key: &str) -> Option<Bytes> {
         None
     }
+    /// The metadata document of a plugin: for endpoints, which are not built anew when it changes.
+    fn metadata(&self, _plugin: &str) -> Option<&serde_json::Value> {
+        None
+    }
 }
 
 /// One request. Fields are written by the gateway and by the plugins named in their comment.
@@ -50,6 +55,8 @@ pub struct Request {
     pub server: SocketAddr,
     /// Whether the client speaks TLS.
     pub tls: bool,
+    /// Whether the gateway itself sent it, on behalf of `client`.
+    pub relayed: bool,
     /// The normalised path, when it differs from the client's spelling; read it with [`Request::path`].
     pub normal_path: Option<Box<str>>,
     /// The host without port, lower case; empty when there is none.
@@ -100,8 +107,13 @@ pub struct Request {
     /// The trailers of the upstream's response, in the last call of `body_filter`; what it leaves in them is sent on to
     /// clients of HTTP/2, unless that call ends the body with bytes of its own.
     pub response_trailers: Option<HeaderMap>,
+    /// Whether `upstream_head` is wanted; for plugins that keep responses.
+    pub keep_upstream_head: bool,
+    /// The head of the upstream's response as it came, before any plugin changed it. Only when it was wanted, and from the
+    /// header filters on.
+    pub upstream_head: Option<Box<ResponseHeader>>,
     /// What limit plugins say of themselves (`$rate_limiting_info`).
-    pub rate_limiting_info: Option<Box<str>>,
+    pub rate_limiting_info: Option<RateLimitingInfo>,
     /// For the chain: what `_meta.filter` said, by slot.
     pub admitted: SmallVec<[(Slot, bool); 2]>,
     /// From the chain: which plugins did not do their part, in order; counted when the request is over.
@@ -201,6 +213,7 @@ impl Request {
             peer: nowhere,
             server: nowhere,
             tls: false,
+            relayed: false,
             normal_path: None,
             host: Box::default(),
             route: None,
@@ -225,6 +238,8 @@ impl Request {
             tries: SmallVec::new(),
             response: Response::default(),
             response_trailers: None,
+            keep_upstream_head: false,
+            upstream_head: None,
             rate_limiting_info: None,
             admitted: SmallVec::new(),
             failures: Vec::new(),

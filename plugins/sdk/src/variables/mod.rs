@@ -13,6 +13,7 @@ mod tries;
 mod tests;
 
 pub(crate) use body::Parsed;
+pub use graphql::graphql_operations;
 pub use query::{argument, arguments, cookie};
 
 use crate::{
@@ -158,7 +159,10 @@ fn answer<'a>(
             .map(Value::text),
         Variable::MatchedUri => Some(Value::text(&*request.matched.as_ref()?.path)),
         Variable::MatchedHost => request.matched.as_ref()?.host.as_deref().map(Value::text),
-        Variable::RateLimitingInfo => request.rate_limiting_info.as_deref().map(Value::text),
+        Variable::RateLimitingInfo => request
+            .rate_limiting_info
+            .as_ref()
+            .map(|info| owned(info.to_json().into_bytes())),
         Variable::SslProtocol
         | Variable::SslCipher
         | Variable::SslServerName

@@ -24,6 +24,11 @@ pub(crate) struct Operation {
     root_fields: Box<[Box<str>]>,
 }
 
+/// How many operations a GraphQL document has; `None` when it is none.
+pub fn graphql_operations(text: &str) -> Option<usize> {
+    Document::parse(text).map(|document| document.operations.len())
+}
+
 pub(super) fn answer<'a>(
     request: &'a Request,
     head: &RequestHeader,
