@@ -29,6 +29,7 @@ struct Built {
     config: Arc<Value>,
     metadata: Option<Arc<Value>>,
     asked: Arc<[(Option<Arc<str>>, UpstreamHandle)]>,
+    read: Arc<[(Box<str>, Bytes)]>,
     entry: Entry,
 }
 
@@ -50,9 +51,16 @@ impl Built {
                 None => true,
             })
         };
+        let same_documents = || {
+            self.read.iter().all(|(key, content)| {
+                let key = key.parse().ok();
+                key.and_then(|key| state.documents.get(&key)) == Some(content)
+            })
+        };
         *self.config == *config
             && self.metadata.as_deref() == metadata.map(|m| &**m)
             && same_upstreams()
+            && same_documents()
     }
 }
 
@@ -138,6 +146,7 @@ impl State {
             }
             Err(error) => return Err(refuse(&error.path, error.to_string())),
         };
+        let read = cx.documents_read().into();
         let asked = cx.into_asked().into();
         fresh.extend(offer.fresh.into_inner());
         let entry = Entry {
@@ -158,6 +167,7 @@ impl State {
             config: config.clone(),
             metadata,
             asked,
+            read,
             entry,
         })
     }

@@ -34,6 +34,7 @@ mod observe;
 mod plugins;
 mod plugins_auth;
 mod plugins_limits;
+mod plugins_transform;
 mod precedence;
 mod routing;
 mod service_plugins;

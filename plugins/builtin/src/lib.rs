@@ -2,9 +2,14 @@
 //! plugins do.
 
 pub mod basic_auth;
+pub mod body_transformer;
+pub mod brotli;
 pub mod consumer_restriction;
 pub mod cors;
 pub mod fault_injection;
+pub mod grpc_transcode;
+pub mod grpc_web;
+pub mod gzip;
 pub mod ip_restriction;
 pub mod jwt_auth;
 pub mod key_auth;
@@ -20,6 +25,7 @@ pub mod response_rewrite;
 pub mod traffic_split;
 
 mod auth;
+mod compression;
 mod limit;
 mod request_body;
 mod rewrite;
@@ -39,9 +45,14 @@ use crossway_sdk::definition::{Definition, Doubled, Registry};
 pub fn registry() -> Result<Registry, Doubled> {
     Registry::default()
         .plugin(Definition::auth::<basic_auth::BasicAuth>())?
+        .plugin(Definition::of::<body_transformer::BodyTransformer>())?
+        .plugin(Definition::of::<brotli::Brotli>())?
         .plugin(Definition::of::<consumer_restriction::ConsumerRestriction>())?
         .plugin(Definition::of::<cors::Cors>())?
         .plugin(Definition::of::<fault_injection::FaultInjection>())?
+        .plugin(Definition::of::<grpc_transcode::GrpcTranscode>())?
+        .plugin(Definition::of::<grpc_web::GrpcWeb>())?
+        .plugin(Definition::of::<gzip::Gzip>())?
         .plugin(Definition::of::<ip_restriction::IpRestriction>())?
         .plugin(Definition::auth::<jwt_auth::JwtAuth>())?
         .plugin(Definition::auth::<key_auth::KeyAuth>())?

@@ -5,6 +5,7 @@ use crate::{
     shared::SharedStates,
     upstream::UpstreamHandle,
 };
+use bytes::Bytes;
 use serde_json::Value;
 use std::{cell::RefCell, sync::Arc};
 
@@ -42,6 +43,10 @@ pub trait Host {
         place: &str,
         document: &Value,
     ) -> Result<UpstreamHandle, BuildError>;
+    /// A stored document, as it is stored: `collection` is its place in the Admin API, such as `protos`. `None` when there is none.
+    fn document(&self, _collection: &str, _id: &str) -> Option<Bytes> {
+        None
+    }
     /// The registry behind the metrics endpoint.
     fn metrics(&self) -> &prometheus::Registry;
     /// State that outlives a single instance.
@@ -58,6 +63,7 @@ pub struct BuildCx<'a> {
     plugin: &'static str,
     host: &'a dyn Host,
     asked: RefCell<Vec<(Option<Arc<str>>, UpstreamHandle)>>,
+    read: RefCell<Vec<(Box<str>, Bytes)>>,
 }
 
 impl<'a> BuildCx<'a> {
@@ -76,6 +82,7 @@ impl<'a> BuildCx<'a> {
             plugin,
             host,
             asked: RefCell::default(),
+            read: RefCell::default(),
         }
     }
 
@@ -134,6 +141,21 @@ impl<'a> BuildCx<'a> {
         let handle = self.host.inline_upstream(self.resource, &place, document)?;
         self.asked.borrow_mut().push((None, handle.clone()));
         Ok(handle)
+    }
+
+    /// A stored document, such as `protos` of an id. A change of it builds the instance anew; for that the resource must refer to
+    /// it, as the `proto_id` of `grpc-transcode` does.
+    pub fn document(&self, collection: &str, id: &str) -> Option<Value> {
+        let content = self.host.document(collection, id)?;
+        let document = serde_json::from_slice(&content).ok()?;
+        let key = format!("{collection}/{id}").into();
+        self.read.borrow_mut().push((key, content));
+        Some(document)
+    }
+
+    /// The documents that the plugin read while it was built, by `collection/id`.
+    pub fn documents_read(&self) -> Vec<(Box<str>, Bytes)> {
+        self.read.borrow().clone()
     }
 
     /// The registry behind the metrics endpoint.

@@ -11,6 +11,7 @@ mod tries;
 mod tests;
 
 pub(crate) use body::Parsed;
+pub use multipart::fields as multipart_fields;
 pub use query::{argument, cookie};
 
 use crate::{
