@@ -20,3 +20,8 @@ pub mod sync;
 pub mod upstream;
 
 pub use gateway::Gateway;
+
+/// Of every binary that links the gateway, also of a custom one: the system's allocator costs a request a fifth more.
+#[cfg(feature = "mimalloc")]
+#[global_allocator]
+static ALLOCATOR: crossway_allocator::Mimalloc = crossway_allocator::Mimalloc;

@@ -73,10 +73,12 @@ impl State {
             _ if plugin_config_missing => Standing::PluginConfigMissing,
             _ => Standing::Complete,
         };
-        let timeouts = route.timeout.map(|t| Timeouts {
-            connect: t.connect_duration(),
-            send: t.send_duration(),
-            read: t.read_duration(),
+        let timeouts = route.timeout.map(|t| {
+            Box::new(Timeouts {
+                connect: t.connect_duration(),
+                send: t.send_duration(),
+                read: t.read_duration(),
+            })
         });
         let websocket = route
             .enable_websocket

@@ -4,6 +4,7 @@ mod check;
 mod connections;
 mod drain;
 mod explain;
+mod memory;
 mod open;
 mod options;
 mod reports;

@@ -4,7 +4,7 @@ use super::{
     Failure, Parts,
     connections::Counted,
     drain::{self, Stop},
-    open, options,
+    memory, open, options,
     reports::Reports,
     rotate::Rotations,
     say,
@@ -62,6 +62,7 @@ pub(super) fn run(parts: Parts, file: cli::SettingsFile) -> Result<(), Failure> 
     })?;
     let life = Arc::new(Life::default());
     control.spawn(count_changes(authority.clone(), metrics.clone()));
+    control.spawn(memory::follow(authority.status()));
     let access_log = access_log(&settings, &metrics)?;
     export(&metrics, &authority).map_err(Failure::new)?;
     serve_control(&control, &settings, &authority, &metrics, &life)?;
@@ -103,12 +104,7 @@ fn access_log(
 fn export(metrics: &Metrics, authority: &Arc<Authority>) -> Result<(), prometheus::Error> {
     let of_nodes = authority.clone();
     metrics.export(Family::UPSTREAM_STATUS, move |samples| {
-        for report in of_nodes
-            .state()
-            .upstreams()
-            .iter()
-            .filter_map(|u| u.report())
-        {
+        for report in status::health_reports(&of_nodes.state()) {
             for node in &report.nodes {
                 let healthy = if matches!(node.status, "healthy" | "mostly_healthy") {
                     1.0

@@ -192,7 +192,7 @@ impl ProxyHttp for Proxy {
             let host = chosen.unwrap_or_else(|| decide::authority(session.req_header()));
             picked.peer(Some(host))
         };
-        if let Some(timeouts) = flight.route.as_ref().and_then(|r| r.timeouts) {
+        if let Some(timeouts) = flight.route.as_ref().and_then(|r| r.timeouts.as_ref()) {
             timeouts.apply(&mut peer.options);
         }
         flight.picked = Some(picked);

@@ -17,8 +17,8 @@ pub struct Route {
     pub chain: Arc<Chain>,
     /// Where requests go.
     pub target: Target,
-    /// In place of the upstream's.
-    pub timeouts: Option<Timeouts>,
+    /// In place of the upstream's. Few routes have any.
+    pub timeouts: Option<Box<Timeouts>>,
     /// Whether a client may upgrade to WebSocket.
     pub websocket: bool,
     /// Whether what it refers to was there.
@@ -55,7 +55,7 @@ impl Route {
         info: Arc<RouteInfo>,
         chain: Arc<Chain>,
         target: Target,
-        timeouts: Option<Timeouts>,
+        timeouts: Option<Box<Timeouts>>,
         websocket: bool,
         standing: Standing,
     ) -> Self {

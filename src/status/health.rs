@@ -23,12 +23,7 @@ const SOURCES: [Kind; 4] = [
 
 /// `GET /v1/healthcheck`, as a table for browsers.
 pub(super) async fn all(State(control): State<Arc<Control>>, headers: HeaderMap) -> Response {
-    let upstreams = control.state().upstreams();
-    let reports: Vec<Report> = upstreams
-        .iter()
-        .filter_map(|u| u.report())
-        .map(named)
-        .collect();
+    let reports = health_reports(&control.state());
     let accept = headers.get(header::ACCEPT).and_then(|v| v.to_str().ok());
     match accept {
         Some(types) if types.contains("text/html") => Html(page(&reports)).into_response(),
@@ -62,6 +57,13 @@ pub(super) async fn one(
             format!("no checker for {kind}[{id}]"),
         ),
     }
+}
+
+/// The health of the nodes of all upstreams that have checks, under APISIX's names. The metrics page shows them, too.
+pub fn health_reports(state: &crate::compile::State) -> Vec<Report> {
+    let upstreams = state.upstreams();
+    let reports = upstreams.iter().filter_map(|u| u.report());
+    reports.map(named).collect()
 }
 
 /// What the identity of an upstream that is written inside of another document ends with.

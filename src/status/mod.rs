@@ -16,6 +16,7 @@ mod standing;
 #[cfg(test)]
 mod tests;
 
+pub use health::health_reports;
 pub use metrics::metrics_router;
 pub use serve::serve;
 

@@ -1,6 +1,8 @@
 //! Documents in memory: for tests, for the standalone dialect, and beneath the file store. The
 //! embedded store without a disk.
 
+use std::borrow::Borrow;
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::convert::Infallible;
 use std::ops::Bound;
@@ -43,13 +45,55 @@ struct Shared {
     trouble: watch::Sender<Option<Trouble>>,
 }
 
+/// A transaction of so many changes repacks its group. A tree that grew in the order of its keys is half empty, and a large
+/// file is read in that order.
+const REPACKED: usize = 1024;
+
 #[derive(Default)]
 struct State {
     head: Revision,
-    groups: HashMap<Group, BTreeMap<Key, Entry>>,
+    groups: HashMap<Group, BTreeSet<ByKey>>,
     expiries: BTreeSet<(SystemTime, Group, Key)>,
     /// Whether a task waits for the first expiry.
     reaping: bool,
+}
+
+/// A document, in the order of keys.
+struct ByKey(Entry);
+
+impl Borrow<str> for ByKey {
+    fn borrow(&self) -> &str {
+        self.0.key.as_str()
+    }
+}
+
+impl Ord for ByKey {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.0.key.cmp(&other.0.key)
+    }
+}
+
+impl PartialOrd for ByKey {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for ByKey {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.key == other.0.key
+    }
+}
+
+impl Eq for ByKey {}
+
+impl State {
+    /// Fills the nodes of a group's tree.
+    fn repack(&mut self, group: &Group) {
+        if let Some(documents) = self.groups.get_mut(group) {
+            *documents = std::mem::take(documents).into_iter().collect();
+        }
+    }
 }
 
 impl Memory {
@@ -90,8 +134,9 @@ impl MemoryStore {
             .map_or_else(Vec::new, |documents| {
                 documents
                     .range::<str, _>((Bound::Included(prefix), Bound::Unbounded))
-                    .take_while(|(key, _)| key.as_str().starts_with(prefix))
-                    .map(|(_, entry)| entry.clone())
+                    .map(|ByKey(entry)| entry)
+                    .take_while(|entry| entry.key.as_str().starts_with(prefix))
+                    .cloned()
                     .collect()
             });
         Contents {
@@ -116,6 +161,9 @@ impl MemoryStore {
         };
         if let Some(event) = event {
             state.head = event.revision;
+            if event.changes.len() >= REPACKED {
+                state.repack(&self.group);
+            }
             // Under the lock: the history's order is the order of revisions.
             self.shared
                 .history
@@ -146,8 +194,8 @@ impl Store for MemoryStore {
         Ok(state
             .groups
             .get(&self.group)
-            .and_then(|documents| documents.get(key))
-            .cloned())
+            .and_then(|documents| documents.get(key.as_str()))
+            .map(|ByKey(entry)| entry.clone()))
     }
 
     async fn revision(&self) -> Result<Revision, StoreError> {
@@ -195,8 +243,8 @@ impl Documents for InGroup<'_> {
             .state
             .groups
             .get(self.group)
-            .and_then(|documents| documents.get(key));
-        Ok(entry.map(|entry| Stamp {
+            .and_then(|documents| documents.get(key.as_str()));
+        Ok(entry.map(|ByKey(entry)| Stamp {
             created: entry.created,
             modified: entry.modified,
             expires: entry.expires,
@@ -219,7 +267,7 @@ impl Documents for InGroup<'_> {
             .groups
             .entry(Group::clone(self.group))
             .or_default();
-        documents.insert(entry.key.clone(), entry.clone());
+        documents.replace(ByKey(entry.clone()));
         Ok(())
     }
 
@@ -230,7 +278,7 @@ impl Documents for InGroup<'_> {
                 .remove(&(at, Group::clone(self.group), key.clone()));
         }
         if let Some(documents) = self.state.groups.get_mut(self.group) {
-            documents.remove(key);
+            documents.remove(key.as_str());
         }
         Ok(())
     }
@@ -245,7 +293,7 @@ impl State {
                 break;
             };
             if let Some(documents) = self.groups.get_mut(&group) {
-                documents.remove(&key);
+                documents.remove(key.as_str());
             }
             due.entry(group).or_default().push(Change::Delete { key });
         }

@@ -218,3 +218,34 @@ async fn a_gateway_without_its_admin_api_busy_answers_the_control_api() {
     );
     nothing.await.expect_status(404);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_ends_with_the_configuration_that_it_began_with() {
+    let upstream = Upstream::start().await;
+    upstream.answer(Answer::text("late").after(Duration::from_secs(2)));
+    let gateway = Gateway::start().await;
+    let route = |version: &str| {
+        json!({
+            "uri": "/",
+            "upstream": upstream.document(),
+            "plugins": { "response-rewrite": { "headers": { "set": { "X-Version": version } } } },
+        })
+    };
+    gateway.put("/routes/1", route("old")).await;
+    let waiting = tokio::spawn(gateway.get("/").send());
+    wait_until("the upstream has the request", PATIENCE, || {
+        upstream.hits() == 1
+    })
+    .await;
+
+    gateway.put("/routes/1", route("new")).await;
+    gateway.settle().await;
+    assert!(!waiting.is_finished(), "the change came too late to tell");
+    let answer = waiting.await.unwrap().unwrap();
+    assert_eq!(answer.header("X-Version"), Some("old"));
+    assert_eq!(answer.text(), "late");
+
+    upstream.answer(Answer::text("soon"));
+    let answer = gateway.get("/").await;
+    assert_eq!(answer.header("X-Version"), Some("new"));
+}

@@ -195,3 +195,27 @@ async fn health_survives_an_edit_elsewhere() {
         );
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn metrics_and_the_control_api_call_an_upstream_by_one_name() {
+    let (a, b) = (Upstream::start().await, Upstream::start().await);
+    behave(&a, "a", true);
+    behave(&b, "b", false);
+    let gateway = Gateway::start().await;
+    let nodes = json!({ a.node(): 1, b.node(): 1 });
+    let upstream = json!({ "nodes": nodes, "checks": active_checks() });
+    gateway.put("/upstreams/u", upstream).await;
+    let line = |node: &Upstream, healthy: u8| {
+        let port = node.addr().port();
+        format!(
+            r#"apisix_upstream_status{{name="/apisix/upstreams/u",ip="127.0.0.1",port="{port}"}} {healthy}"#
+        )
+    };
+    eventually("the metrics tell who is sick", PATIENCE, async || {
+        let page = gateway.metrics().await;
+        page.contains(&line(&a, 1)) && page.contains(&line(&b, 0))
+    })
+    .await;
+    let report = gateway.control("/v1/healthcheck/upstreams/u").await.json();
+    assert_eq!(report["name"], "/apisix/upstreams/u");
+}

@@ -10,6 +10,9 @@ use crate::processes::pause;
 use crate::scenario::Scenario;
 use crate::table::Table;
 
+/// After so long the gateway has given back what reading the file took.
+const SETTLED: Duration = Duration::from_secs(5);
+
 /// Measures and returns the table.
 pub(crate) fn run(bench: &Bench, routes: usize) -> Result<String, Failure> {
     let scenario = |name, routes| Scenario {
@@ -21,10 +24,12 @@ pub(crate) fn run(bench: &Bench, routes: usize) -> Result<String, Failure> {
     };
     let one = {
         let up = bench.start(Peer::Gateway, &scenario("capacity-1", 1), Under::Nothing)?;
+        pause(SETTLED);
         resident_kib(up.running.id())?
     };
     eprintln!("capacity: starting with {routes} routes");
     let up = bench.start(Peer::Gateway, &scenario("capacity", routes), Under::Nothing)?;
+    pause(SETTLED);
     let many = resident_kib(up.running.id())?;
 
     let file = bench.folder.join("crossway-capacity.yaml");
@@ -51,7 +56,10 @@ pub(crate) fn run(bench: &Bench, routes: usize) -> Result<String, Failure> {
         format!("{:.2}", up.took.as_secs_f64()),
     ]);
     let bytes = many.saturating_sub(one) as f64 * 1024.0 / routes.max(1) as f64;
-    table.row(&["memory per route, bytes".to_owned(), format!("{bytes:.0}")]);
+    table.row(&[
+        "memory per route 5 s after the start, bytes".to_owned(),
+        format!("{bytes:.0}"),
+    ]);
     table.row(&[
         "RSS with one route, MB".to_owned(),
         format!("{:.1}", one as f64 / 1024.0),

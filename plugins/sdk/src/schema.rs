@@ -71,10 +71,13 @@ pub fn describe(error: &ValidationError<'_>) -> BuildError {
     let mut message = String::new();
     for part in path.split('/').skip(1) {
         let name = part.replace("~1", "/").replace("~0", "~");
-        if name.bytes().all(|b| b.is_ascii_digit()) {
-            message.push_str(&format!("failed to validate item {name}: "));
-        } else {
-            message.push_str(&format!("property \"{name}\" validation failed: "));
+        // Items count from one, as in APISIX.
+        match name.parse::<usize>() {
+            Ok(index) => message.push_str(&format!(
+                "failed to validate item {}: ",
+                index.saturating_add(1)
+            )),
+            Err(_) => message.push_str(&format!("property \"{name}\" validation failed: ")),
         }
     }
     message.push_str(&detail(error));
@@ -111,11 +114,18 @@ fn detail(error: &ValidationError<'_>) -> String {
         ValidationErrorKind::ExclusiveMaximum { limit } => {
             format!("expected {came} to be smaller than {limit}")
         }
+        // What breaks a limit of length is never repeated: it may be a key.
         ValidationErrorKind::MinLength { limit } => {
-            format!("string too short, expected at least {limit}, got {came}")
+            format!(
+                "string too short, expected at least {limit}, got {}",
+                length(came)
+            )
         }
         ValidationErrorKind::MaxLength { limit } => {
-            format!("string too long, expected at most {limit}")
+            format!(
+                "string too long, expected at most {limit}, got {}",
+                length(came)
+            )
         }
         ValidationErrorKind::MinItems { limit } => {
             format!("expect array to have at least {limit} items")
@@ -142,6 +152,10 @@ fn detail(error: &ValidationError<'_>) -> String {
         ValidationErrorKind::AnyOf { .. } => "object matches none of the required".to_owned(),
         _ => error.to_string(),
     }
+}
+
+fn length(value: &Value) -> usize {
+    value.as_str().map_or(0, |text| text.chars().count())
 }
 
 fn kind_name(kind: &jsonschema::error::TypeKind) -> String {
@@ -175,7 +189,7 @@ mod tests {
     fn a_message_names_the_property_what_was_expected_and_what_came() {
         let schema = Schema::new(json!({
             "type": "object", "additionalProperties": false, "required": ["count"],
-            "properties": {"count": {"type": "integer", "minimum": 1}, "rules": {"type": "array", "items": {"type": "string"}}}
+            "properties": {"count": {"type": "integer", "minimum": 1}, "key": {"type": "string", "minLength": 8}, "rules": {"type": "array", "items": {"type": "string"}}}
         }));
         let said = |v: Value| schema.check(&v).map_err(|e| (e.path, e.message));
         assert_eq!(said(json!({"count": 1})), Ok(()));
@@ -198,8 +212,12 @@ mod tests {
             ))
         );
         assert_eq!(
+            said(json!({"count": 1, "key": "secret"})).unwrap_err().1,
+            "property \"key\" validation failed: string too short, expected at least 8, got 6"
+        );
+        assert_eq!(
             said(json!({"count": 1, "rules": [3]})).unwrap_err().1,
-            "property \"rules\" validation failed: failed to validate item 0: wrong type: expected string, got number"
+            "property \"rules\" validation failed: failed to validate item 1: wrong type: expected string, got number"
         );
     }
 }

@@ -11,7 +11,7 @@ use crate::{
 /// The upstream of a route, as it is now.
 pub(super) fn report(state: &State, route: &Route, upstream: &Upstream) -> UpstreamReport {
     let spec = upstream.spec();
-    let timeouts = route.timeouts.unwrap_or(spec.timeouts);
+    let timeouts = route.timeouts.as_deref().unwrap_or(&spec.timeouts);
     UpstreamReport {
         key: spec.key.to_string(),
         name: spec.name.to_string(),

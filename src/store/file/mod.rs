@@ -142,7 +142,7 @@ impl Store for FileStore {
 fn take(documents: &MemoryStore, wanted: Vec<(Key, Bytes)>) -> Result<(), CommitError> {
     let current = documents.contents("");
     documents
-        .commit_now(&Transaction::difference(&current.entries, wanted))
+        .commit_now(&Transaction::difference(&current.entries, wanted).packed())
         .map(|_| ())
 }
 

@@ -1,7 +1,7 @@
 //! Configuration of `consumer-restriction`.
 
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// Admits or refuses by the consumer, its group, the route or the service. At least one of `whitelist`, `blacklist` and
 /// `allowed_by_methods` must be there.
@@ -28,7 +28,7 @@ pub struct Config {
 }
 
 /// What a list names.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
     /// User names of consumers.

@@ -3,7 +3,7 @@
 use super::verify::Verifier;
 use jsonwebtoken::Algorithm as Signature;
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::sync::OnceLock;
 
 /// Asks for a JSON Web Token (RFC 7519) that is signed for a consumer.
@@ -42,7 +42,7 @@ pub struct Config {
 }
 
 /// A claim about time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Claim {
     /// The token is valid before this time.
@@ -81,7 +81,7 @@ pub struct Credential {
 }
 
 /// Algorithms of RFC 7518 §3.1 and RFC 8037. `none` is not among them.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 pub enum Algorithm {
     /// HMAC with SHA-256.
     #[default]

@@ -2,7 +2,7 @@
 
 use crate::rewrite::headers::WrittenMap;
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 /// Changes the response that the client gets, whoever made it.
@@ -77,7 +77,7 @@ pub(crate) struct Filter {
 }
 
 /// Which matches are replaced.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 #[schemars(inline)]
 pub(crate) enum Scope {

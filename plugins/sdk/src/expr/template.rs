@@ -5,8 +5,9 @@ use super::{Lookup, UnknownVariable, Variable};
 /// A text with `$name` or `${name}` in it, and `$1` for a capture where the place has captures.
 ///
 /// A name is as long as letters, digits and `_` go on; in braces it may also be a path such as `post_arg.user.id`. A
-/// variable that the request lacks renders as nothing. `\$` is no variable and stays as it was written, backslash
-/// included, as it does in APISIX. Differing from APISIX, a name that is no variable is refused.
+/// variable that the request lacks renders as nothing, or as `text` in `${name ?? text}`. `\$` is no variable and stays
+/// as it was written, backslash included, as it does in APISIX. Differing from APISIX, a name that is no variable is
+/// refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Template {
     parts: Box<[Part]>,
@@ -16,6 +17,8 @@ pub struct Template {
 enum Part {
     Text(Box<[u8]>),
     Variable(Variable),
+    /// What stands for the variable when the request lacks it.
+    VariableOr(Variable, Box<[u8]>),
     Capture(u8),
 }
 
@@ -56,7 +59,7 @@ impl Template {
     /// The variables, in order.
     pub fn variables(&self) -> impl Iterator<Item = &Variable> {
         self.parts.iter().filter_map(|part| match part {
-            Part::Variable(variable) => Some(variable),
+            Part::Variable(variable) | Part::VariableOr(variable, _) => Some(variable),
             Part::Text(_) | Part::Capture(_) => None,
         })
     }
@@ -66,8 +69,8 @@ impl Template {
         self.variables().any(Variable::needs_body)
     }
 
-    /// Appends the filled-in text and returns how many variables the request had a value for. Limits that are keyed by
-    /// a template fall back to the client's address when this is 0.
+    /// Appends the filled-in text and returns how many variables had a value, from the request or behind `??`. Limits that
+    /// are keyed by a template fall back to the client's address when this is 0.
     pub fn render(&self, from: &dyn Lookup, out: &mut Vec<u8>) -> usize {
         self.render_with_captures(from, &[], out)
     }
@@ -92,6 +95,13 @@ impl Template {
                         value.write_to(out);
                         resolved += 1;
                     }
+                }
+                Part::VariableOr(variable, default) => {
+                    match from.lookup(variable) {
+                        Some(value) => value.write_to(out),
+                        None => out.extend_from_slice(default),
+                    }
+                    resolved += 1;
                 }
             }
         }
@@ -118,6 +128,15 @@ impl Template {
                         escape(&plain, out);
                         resolved += 1;
                     }
+                }
+                Part::VariableOr(variable, default) => {
+                    plain.clear();
+                    match from.lookup(variable) {
+                        Some(value) => value.write_to(&mut plain),
+                        None => plain.extend_from_slice(default),
+                    }
+                    escape(&plain, out);
+                    resolved += 1;
                 }
             }
         }
@@ -178,6 +197,14 @@ fn part(name: &str, braced: bool, captures: bool) -> Result<Part, Option<Templat
         return match name.parse() {
             Ok(number) if number <= 99 => Ok(Part::Capture(number)),
             _ => Err(Some(TemplateError::Capture(name.to_owned()))),
+        };
+    }
+    if let (true, Some((name, default))) = (braced, name.split_once("??")) {
+        // As in APISIX, the text ends before a second `??`.
+        let default = default.split_once("??").map_or(default, |(first, _)| first);
+        return match Variable::parse(name.trim()) {
+            Ok(variable) => Ok(Part::VariableOr(variable, default.trim().as_bytes().into())),
+            Err(unknown) => Err(Some(unknown.into())),
         };
     }
     match Variable::parse(name) {
@@ -248,8 +275,25 @@ mod tests {
     }
 
     #[test]
+    fn a_default_stands_in_for_what_the_request_lacks() {
+        assert_eq!(rendered("${arg_b ?? 10}"), ("10".into(), 1));
+        assert_eq!(rendered("<${arg_b??a b}>"), ("<a b>".into(), 1));
+        assert_eq!(rendered("${ arg_a ?? 10 }"), ("x y".into(), 1));
+        assert_eq!(rendered("${arg_b ?? 1 ?? 2}"), ("1".into(), 1));
+        assert_eq!(rendered("${arg_b ??}"), (String::new(), 1));
+        let mut out = Vec::new();
+        let template = Template::parse("/${arg_b ?? a b}").unwrap();
+        template.render_escaped(
+            &request(),
+            |text, out| out.extend(text.iter().map(|&b| if b == b' ' { b'+' } else { b })),
+            &mut out,
+        );
+        assert_eq!(out, b"/a+b");
+    }
+
+    #[test]
     fn refuses_unknown_names() {
-        for text in ["$urii", "a${nope}", "cost $5"] {
+        for text in ["$urii", "a${nope}", "cost $5", "${nope ?? 1}"] {
             let error = Template::parse(text).unwrap_err().to_string();
             assert!(error.starts_with("unknown variable `"), "{error}");
         }
