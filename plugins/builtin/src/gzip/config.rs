@@ -25,6 +25,7 @@ pub struct Config {
     pub(crate) http_version: f64,
     /// Buffers of nginx. It is taken and changes nothing: there is nothing like it here.
     #[serde(default)]
+    #[expect(dead_code, reason = "there is nothing like it here")]
     pub(crate) buffers: Buffers,
     /// Whether responses that may be compressed say `Vary: Accept-Encoding`.
     #[serde(default)]

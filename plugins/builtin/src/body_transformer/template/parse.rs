@@ -57,7 +57,13 @@ pub(super) enum Expression {
 }
 
 /// How deeply expressions and blocks may stand in each other.
-const DEPTH: usize = 64;
+const DEPTH: usize = 16;
+
+/// Steps of the parser for one such depth: an expression passes the levels of all operators.
+const STEPS: usize = 8;
+
+/// Operators in one expression, and members in one chain of `a.b.c`.
+const LONGEST: usize = 128;
 
 /// Operators by how strongly they bind, with whether they bind to the right.
 const LEVELS: [(&[&str], bool); 5] = [
@@ -73,6 +79,7 @@ pub(super) fn program(tokens: Vec<Token>) -> Result<Vec<Node>, Refused> {
     let mut parser = Parser {
         tokens: tokens.into_iter().peekable(),
         depth: 0,
+        operators: 0,
     };
     let (nodes, end) = parser.block()?;
     match end {
@@ -84,14 +91,17 @@ pub(super) fn program(tokens: Vec<Token>) -> Result<Vec<Node>, Refused> {
 struct Parser {
     tokens: Peekable<IntoIter<Token>>,
     depth: usize,
+    operators: usize,
 }
 
 impl Parser {
     /// Nodes up to the word that ends them, which is taken.
     fn block(&mut self) -> Result<(Vec<Node>, Option<String>), Refused> {
+        self.depth += STEPS - 1;
         self.descend()?;
         let mut nodes = Vec::new();
         while let Some(token) = self.tokens.next() {
+            self.operators = 0;
             match token {
                 Token::Literal(text) => nodes.push(Node::Literal(text.into_bytes().into())),
                 Token::Open { escaped } => {
@@ -105,7 +115,7 @@ impl Parser {
                 Token::Sign(";") => {}
                 Token::Name(word) => match word.as_str() {
                     "end" | "else" | "elseif" => {
-                        self.depth -= 1;
+                        self.depth -= STEPS;
                         return Ok((nodes, Some(word)));
                     }
                     "if" => nodes.push(self.condition()?),
@@ -120,7 +130,7 @@ impl Parser {
                 other => return Err(unexpected(Some(&other), "a statement")),
             }
         }
-        self.depth -= 1;
+        self.depth -= STEPS;
         Ok((nodes, None))
     }
 
@@ -222,6 +232,7 @@ impl Parser {
         self.descend()?;
         let mut left = self.both()?;
         while self.is_word("or") {
+            self.operator()?;
             left = Expression::Binary("or", Box::new((left, self.both()?)));
         }
         self.depth -= 1;
@@ -231,6 +242,7 @@ impl Parser {
     fn both(&mut self) -> Result<Expression, Refused> {
         let mut left = self.binary(0)?;
         while self.is_word("and") {
+            self.operator()?;
             left = Expression::Binary("and", Box::new((left, self.binary(0)?)));
         }
         Ok(left)
@@ -246,6 +258,7 @@ impl Parser {
         };
         let mut left = self.binary(level + 1)?;
         while let Some(sign) = self.any_sign(signs) {
+            self.operator()?;
             let right = self.binary(if *to_the_right { level } else { level + 1 })?;
             left = Expression::Binary(sign, Box::new((left, right)));
         }
@@ -343,7 +356,7 @@ impl Parser {
 
     /// `.name`, `[key]` and `:method(…)`, any number of them.
     fn suffixes(&mut self, mut value: Expression) -> Result<Expression, Refused> {
-        for _ in 0..DEPTH {
+        for _ in 0..LONGEST {
             value = if self.is_sign(".") {
                 let name = self.name()?;
                 Expression::Index(Box::new((value, Expression::Text(name))))
@@ -431,8 +444,19 @@ impl Parser {
 
     fn descend(&mut self) -> Result<(), Refused> {
         self.depth += 1;
-        match self.depth > 8 * DEPTH {
+        match self.depth > STEPS * DEPTH {
             true => Err(Refused("the template is nested too deeply".to_owned())),
+            false => Ok(()),
+        }
+    }
+
+    /// Counts an operator of the expression at hand.
+    fn operator(&mut self) -> Result<(), Refused> {
+        self.operators += 1;
+        match self.operators > LONGEST {
+            true => Err(Refused(format!(
+                "an expression has more than {LONGEST} operators"
+            ))),
             false => Ok(()),
         }
     }

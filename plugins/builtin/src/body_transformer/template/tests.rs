@@ -151,7 +151,7 @@ fn conditions_and_loops_choose_and_repeat() {
     gives(
         "{% if map.c then %}c{% elseif map.b == 2 then %}b{% else %}none{% end %}\n",
         &data,
-        "b\n",
+        "b",
     );
     gives(
         "{% if not map.a then %}\nx\n{% else %}\ny\n{% end %}\nz",
@@ -271,4 +271,19 @@ fn what_is_not_supported_is_refused_with_its_reason() {
     assert_eq!(refused.to_string(), "the template is nested too deeply");
     let deep = "{% if a then %}".repeat(5000);
     assert!(Template::parse(&deep).is_err());
+    for long in [
+        format!("{{{{1{}}}}}", "+1".repeat(5000)),
+        format!("{{{{a{}}}}}", " or a".repeat(5000)),
+        format!("{{{{a{}}}}}", "..a".repeat(5000)),
+        format!("{{{{a{}}}}}", ".a".repeat(5000)),
+        format!("{{{{{} a}}}}", "not ".repeat(5000)),
+    ] {
+        assert!(Template::parse(&long).is_err());
+    }
+    gives(&format!("{{{{1{}}}}}", "+1".repeat(128)), &json!({}), "129");
+    gives(
+        &format!("{{{{{}1{}}}}}", "(".repeat(10), ")".repeat(10)),
+        &json!({}),
+        "1",
+    );
 }

@@ -2,7 +2,7 @@
 
 use super::eval::Failure;
 use serde_json::Value as Json;
-use std::{borrow::Cow, fmt::Write};
+use std::borrow::Cow;
 
 /// A value while a template runs.
 #[derive(Clone, Debug)]
@@ -179,7 +179,6 @@ pub(super) fn written(number: f64) -> String {
     }
     let sign = if exponent < 0 { '-' } else { '+' };
     let mut out = trimmed(mantissa);
-    // Writing to a string cannot fail.
-    drop(write!(out, "e{sign}{:02}", exponent.abs()));
+    out.push_str(&format!("e{sign}{:02}", exponent.abs()));
     out
 }
