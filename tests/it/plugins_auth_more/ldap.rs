@@ -33,9 +33,9 @@ impl Directory {
         let folder = tempfile::tempdir().unwrap();
         let place = |name: &str| folder.path().join(name).display().to_string();
         std::fs::create_dir(place("db")).unwrap();
-        let mut conf = format!(
+        let mut conf =
             "include /etc/ldap/schema/core.schema\nmodulepath /usr/lib/ldap\nmoduleload back_mdb\n"
-        );
+                .to_owned();
         if let Some(identity) = tls {
             std::fs::write(place("cert.pem"), &identity.certificate_pem).unwrap();
             std::fs::write(place("key.pem"), &identity.key_pem).unwrap();

@@ -145,10 +145,7 @@ impl ForwardAuth {
                 None => drop(headers.remove(name)),
             }
         }
-        let of_client = match self.body {
-            Some(_) => Some(&header::CONTENT_ENCODING),
-            None => None,
-        };
+        let of_client = self.body.map(|_| &header::CONTENT_ENCODING);
         for name in of_client.into_iter().chain(&self.request_headers) {
             // What the gateway says, a client cannot replace.
             if !headers.contains_key(name) {
