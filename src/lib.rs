@@ -17,6 +17,7 @@ pub mod settings;
 pub mod snapshot;
 pub mod status;
 pub mod store;
+pub mod stream;
 pub mod sync;
 pub mod tls;
 pub mod upstream;

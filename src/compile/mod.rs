@@ -9,6 +9,7 @@ mod refusal;
 mod route;
 mod service;
 mod ssl;
+mod stream_route;
 mod upstream;
 mod workshop;
 
@@ -20,9 +21,9 @@ pub use workshop::Workshop;
 
 use crate::{
     chain::{Chain, Entry, Level},
-    matcher::Matcher,
+    matcher::{Matcher, SessionMatcher, SessionSpec},
     model::{self, Kind, ResourceKey},
-    snapshot::{ConsumerEntry, Consumers, Route, Snapshot},
+    snapshot::{ConsumerEntry, Consumers, Route, Snapshot, StreamRoute},
     tls::Certificates,
     upstream::Upstream,
 };
@@ -54,6 +55,8 @@ pub struct State {
     metadata: OrdMap<Arc<str>, Arc<Value>>,
     routes: OrdMap<Arc<str>, Arc<Route>>,
     matcher: Arc<Matcher<Arc<Route>>>,
+    stream_routes: OrdMap<Arc<str>, (SessionSpec, Arc<StreamRoute>)>,
+    session_matcher: Arc<SessionMatcher<Arc<StreamRoute>>>,
     global: Arc<Chain>,
     consumers: Arc<Consumers>,
     certificates: Arc<Certificates>,
@@ -112,6 +115,8 @@ impl State {
             metadata: OrdMap::new(),
             routes: OrdMap::new(),
             matcher,
+            stream_routes: OrdMap::new(),
+            session_matcher: Arc::default(),
             global: Arc::new(Chain::compile(ChainOf::Global, Vec::new())),
             consumers: Arc::new(Consumers::new([], tables)),
             certificates,
@@ -201,7 +206,7 @@ impl State {
 
     fn compile(&mut self, dirty: &BTreeSet<ResourceKey>, refusals: &mut Vec<Refusal>) {
         let mut routes = route::Batch::default();
-        let (mut consumers, mut globals) = (false, false);
+        let (mut consumers, mut globals, mut streams) = (false, false, false);
         for kind in ORDER {
             for key in dirty.iter().filter(|k| k.kind == kind) {
                 let done = match kind {
@@ -226,8 +231,12 @@ impl State {
                         }
                         self.compile_route(key, &mut routes)
                     }
+                    Kind::StreamRoute => {
+                        streams = true;
+                        self.compile_stream_route(key)
+                    }
                     // Nothing is made of these, which is no reason to take them unread.
-                    Kind::Secret | Kind::Proto | Kind::StreamRoute => self.judge(key),
+                    Kind::Secret | Kind::Proto => self.judge(key),
                 };
                 if let Err(refusal) = done {
                     refusals.push(refusal);
@@ -239,6 +248,9 @@ impl State {
         }
         if globals {
             self.gather_globals();
+        }
+        if streams {
+            self.gather_stream_routes();
         }
         if !routes.is_empty() {
             self.matcher = Arc::new(routes.apply(&self.matcher));
@@ -342,6 +354,7 @@ impl State {
         Snapshot {
             revision: self.revision,
             routes: self.matcher.clone(),
+            streams: self.session_matcher.clone(),
             global: self.global.clone(),
             consumers: self.consumers.clone(),
             certificates: self.certificates.clone(),

@@ -1,6 +1,6 @@
 //! Plugin instances: one for each place of use, kept as long as its configuration stays the same.
 
-use super::{Fresh, Refusal, State, workshop::Offer};
+use super::{Fresh, Refusal, State, upstream::Use, workshop::Offer};
 use crate::{
     chain::{Entry, Level, Meta},
     model::{Plugins, ResourceKey},
@@ -12,6 +12,7 @@ use crossway_sdk::{
     exchange::Exchange,
     flow::{Error, Step},
     plugin::Scopes,
+    stream::StreamExchange,
     upstream::UpstreamHandle,
 };
 use imbl::OrdMap;
@@ -76,7 +77,10 @@ impl State {
         let mut built = BTreeMap::new();
         let mut fresh = Vec::new();
         for (name, config) in plugins {
-            let Some(definition) = self.workshop.registry.get(name) else {
+            // To a stream route, a plugin without a stream half is one that does not exist.
+            let definition = self.workshop.registry.get(name);
+            let definition = definition.filter(|d| level != Level::Stream || d.has_stream());
+            let Some(definition) = definition else {
                 return Err(Refusal::new(
                     key,
                     &format!("/plugins/{name}"),
@@ -114,8 +118,12 @@ impl State {
     ) -> Result<Built, Refusal> {
         let name = definition.name;
         let refuse = |path: &str, message: String| {
-            let message =
-                format!("failed to check the configuration of plugin {name} err: {message}");
+            let message = match level {
+                Level::Stream => format!(
+                    "failed to check the configuration of stream plugin [{name}]: {message}"
+                ),
+                _ => format!("failed to check the configuration of plugin {name} err: {message}"),
+            };
             Refusal::new(key, &format!("/plugins/{name}{path}"), message)
         };
         let (bare, meta) = split_meta(config).map_err(|e| refuse(&e.path, e.to_string()))?;
@@ -124,6 +132,11 @@ impl State {
         let offer = Offer {
             state: self,
             key,
+            using: match level {
+                Level::Stream => Use::Stream,
+                Level::Service => Use::Either,
+                _ => Use::Http,
+            },
             fresh: RefCell::default(),
         };
         let slot = self.workshop.registry.auth_slot(name);
@@ -171,6 +184,7 @@ fn judge(
 ) -> Result<(), crossway_sdk::build::BuildError> {
     let scope = match level {
         Level::Service => Scopes::SERVICE,
+        Level::Stream => Scopes::STREAM,
         Level::Route | Level::PluginConfig => Scopes::ROUTE,
         Level::Consumer | Level::ConsumerGroup => Scopes::CONSUMER,
         Level::Global => Scopes::GLOBAL,
@@ -256,4 +270,8 @@ impl Instance for Off {
         Ok(())
     }
     fn log(&self, _: &mut Exchange<'_>) {}
+    fn stream_access<'a>(&'a self, _: &'a mut StreamExchange<'_>) -> Step<'a> {
+        Step::next()
+    }
+    fn stream_log(&self, _: &mut StreamExchange<'_>) {}
 }

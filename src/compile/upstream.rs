@@ -26,7 +26,27 @@ use std::{
 /// One key for all fingerprints of this process.
 static FINGERPRINTS: LazyLock<RandomState> = LazyLock::new(RandomState::new);
 
-const NEEDS_HTTP: &str = "an HTTP route needs http, https, grpc or grpcs";
+/// What an upstream is to be used for, as far as its scheme decides that.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Use {
+    /// An HTTP route.
+    Http,
+    /// A stream route. As in APISIX, the schemes of HTTP count as `tcp` there: `http` is the default.
+    Stream,
+    /// A service, which can have routes of both kinds.
+    Either,
+}
+
+impl Use {
+    /// Why an upstream of this scheme cannot be used so.
+    pub(super) fn refuses(self, scheme: Scheme) -> Option<&'static str> {
+        (self == Self::Http && scheme.is_layer_four())
+            .then_some("an HTTP route needs http, https, grpc or grpcs")
+    }
+}
+
+/// Nothing here speaks it. It is taken as a document.
+const KAFKA: &str = "the scheme kafka is not available";
 
 impl State {
     pub(super) fn compile_upstream(&mut self, key: &ResourceKey) -> Result<(), Refusal> {
@@ -35,8 +55,7 @@ impl State {
             self.retired.extend(self.upstreams.remove(&id));
             return Ok(());
         };
-        if is_layer_four(upstream.scheme) {
-            // Taken as a document; nothing on the HTTP side can use it.
+        if upstream.scheme == model::upstream::Scheme::Kafka {
             self.retired.extend(self.upstreams.remove(&id));
             return Ok(());
         }
@@ -45,26 +64,29 @@ impl State {
         Ok(())
     }
 
-    /// Where the requests of a route or service go: `upstream_id` wins over an inline upstream.
+    /// Where the requests of a route or service, or the sessions of a stream route, go: `upstream_id` wins over an inline
+    /// upstream.
     pub(super) fn target(
         &mut self,
         key: &ResourceKey,
         id: Option<&Id>,
         inline: Option<&Value>,
+        using: Use,
     ) -> Result<Target, Refusal> {
         if let Some(id) = id {
-            if let Some(found) = self.upstreams.get(id.as_str()) {
-                return Ok(Target::Upstream(found.clone()));
-            }
-            return match self.is_stream_upstream(id) {
-                true => Err(Refusal::new(
-                    key,
-                    "/upstream_id",
-                    format!(
-                        "invalid configuration: upstream [{id}] is not for HTTP: {NEEDS_HTTP} (at /upstream_id)"
-                    ),
-                )),
-                false => Ok(Target::Missing),
+            let unfit = |why: &str| {
+                let message = format!(
+                    "invalid configuration: upstream [{id}] cannot be used here: {why} (at /upstream_id)"
+                );
+                Err(Refusal::new(key, "/upstream_id", message))
+            };
+            return match self.upstreams.get(id.as_str()) {
+                Some(found) => match using.refuses(found.spec().scheme) {
+                    Some(why) => unfit(why),
+                    None => Ok(Target::Upstream(found.clone())),
+                },
+                None if self.is_kafka(id) => unfit(KAFKA),
+                None => Ok(Target::Missing),
             };
         }
         let Some(document) = inline else {
@@ -72,13 +94,7 @@ impl State {
         };
         let decoded =
             model::decode::<model::Upstream>(document).map_err(|p| Refusal::of_problem(key, p))?;
-        if is_layer_four(decoded.scheme) {
-            let message = format!(
-                "invalid configuration: property \"upstream\" validation failed: property \"scheme\" \
-                 validation failed: {NEEDS_HTTP}"
-            );
-            return Err(Refusal::new(key, "/upstream/scheme", message));
-        }
+        fit(key, "/upstream", &decoded, using)?;
         let built = self.upstream(
             key,
             "/upstream",
@@ -89,13 +105,13 @@ impl State {
         Ok(Target::Upstream(built.settle(&mut self.fresh)))
     }
 
-    /// Whether there is an upstream of that id, but with a scheme for stream routes.
-    fn is_stream_upstream(&self, id: &Id) -> bool {
+    fn is_kafka(&self, id: &Id) -> bool {
         let key = ResourceKey {
             kind: Kind::Upstream,
             id: id.clone(),
         };
-        matches!(self.decode::<model::Upstream>(&key), Ok(Some((u, _))) if is_layer_four(u.scheme))
+        let decoded = self.decode::<model::Upstream>(&key);
+        matches!(decoded, Ok(Some((u, _))) if u.scheme == model::upstream::Scheme::Kafka)
     }
 
     /// Puts down an inline upstream that is gone. One in another form takes its place when it starts, and an upstream
@@ -117,10 +133,12 @@ impl State {
         key: &ResourceKey,
         identity: &str,
         document: &Value,
+        using: Use,
     ) -> Result<Built, Refusal> {
         model::check(Kind::Upstream, document).map_err(|p| Refusal::of_problem(key, p))?;
         let decoded =
             model::decode::<model::Upstream>(document).map_err(|p| Refusal::of_problem(key, p))?;
+        fit(key, "", &decoded, using)?;
         self.upstream(key, "", identity, decoded, document)
     }
 
@@ -262,21 +280,40 @@ impl Built {
     }
 }
 
-fn is_layer_four(scheme: model::upstream::Scheme) -> bool {
+/// Refuses an upstream whose scheme is not for this use; `at` is where it stands in the document.
+fn fit(key: &ResourceKey, at: &str, model: &model::Upstream, using: Use) -> Result<(), Refusal> {
+    let why = match model.scheme {
+        model::upstream::Scheme::Kafka => Some(KAFKA),
+        other => using.refuses(scheme(other)),
+    };
+    let Some(why) = why else { return Ok(()) };
+    let place = at.strip_prefix('/').map_or_else(String::new, |place| {
+        format!("property \"{place}\" validation failed: ")
+    });
+    let message =
+        format!("invalid configuration: {place}property \"scheme\" validation failed: {why}");
+    Err(Refusal::new(key, &format!("{at}/scheme"), message))
+}
+
+fn scheme(model: model::upstream::Scheme) -> Scheme {
     use model::upstream::Scheme as S;
-    matches!(scheme, S::Tcp | S::Tls | S::Udp | S::Kafka)
+    match model {
+        // Never built.
+        S::Http | S::Kafka => Scheme::Http,
+        S::Https => Scheme::Https,
+        S::Grpc => Scheme::Grpc,
+        S::Grpcs => Scheme::Grpcs,
+        S::Tcp => Scheme::Tcp,
+        S::Tls => Scheme::Tls,
+        S::Udp => Scheme::Udp,
+    }
 }
 
 /// What is wrong, and at which JSON pointer inside the upstream.
 pub(super) type Wrong = (&'static str, String);
 
 fn lower(identity: &str, model: &model::Upstream) -> Result<Spec, Wrong> {
-    let scheme = match model.scheme {
-        model::upstream::Scheme::Https => Scheme::Https,
-        model::upstream::Scheme::Grpc => Scheme::Grpc,
-        model::upstream::Scheme::Grpcs => Scheme::Grpcs,
-        _ => Scheme::Http,
-    };
+    let scheme = scheme(model.scheme);
     let Some(nodes) = &model.nodes else {
         let registry = model.discovery_type.as_deref().unwrap_or_default();
         return Err((
@@ -284,13 +321,23 @@ fn lower(identity: &str, model: &model::Upstream) -> Result<Spec, Wrong> {
             format!("service discovery by {registry} is not available yet"),
         ));
     };
-    let nodes = nodes.iter().map(|node| NodeSpec {
-        host: node.host.as_str().into(),
-        port: node.port.unwrap_or(scheme.default_port()),
-        weight: node.weight,
-        priority: node.priority,
+    let nodes = nodes.iter().map(|node| {
+        let port = node.port.or(scheme.default_port()).ok_or_else(|| {
+            let message = format!(
+                "node {}: a port is needed with scheme {}",
+                node.host,
+                scheme.as_str()
+            );
+            ("/nodes", message)
+        })?;
+        Ok(NodeSpec {
+            host: node.host.as_str().into(),
+            port,
+            weight: node.weight,
+            priority: node.priority,
+        })
     });
-    let mut spec = Spec::new(identity, nodes.collect());
+    let mut spec = Spec::new(identity, nodes.collect::<Result<_, Wrong>>()?);
     spec.scheme = scheme;
     if let Some(name) = &model.name {
         spec.name = name.as_str().into();
@@ -304,6 +351,7 @@ fn lower(identity: &str, model: &model::Upstream) -> Result<Spec, Wrong> {
             send: timeout.send_duration(),
             read: timeout.read_duration(),
         };
+        spec.idle = Some(spec.timeouts.send.max(spec.timeouts.read));
     }
     spec.retries = model.retries;
     spec.retry_timeout = model

@@ -1,6 +1,6 @@
 //! What compiling needs beside documents: plugins, balancers, live upstreams, and where metrics go.
 
-use super::{Fresh, State};
+use super::{Fresh, State, upstream::Use};
 use crate::{
     matcher::Mode,
     model::ResourceKey,
@@ -86,6 +86,8 @@ pub(super) struct Offer<'a> {
     pub(super) state: &'a State,
     /// The document whose plugins are built.
     pub(super) key: &'a ResourceKey,
+    /// What upstreams are asked for.
+    pub(super) using: Use,
     /// Upstreams that plugins had built.
     pub(super) fresh: std::cell::RefCell<Vec<Fresh>>,
 }
@@ -95,6 +97,7 @@ impl Host for Offer<'_> {
         self.state
             .upstreams
             .get(id)
+            .filter(|u| self.using.refuses(u.spec().scheme).is_none())
             .map(|u| UpstreamHandle::new(u.clone()))
     }
 
@@ -106,7 +109,12 @@ impl Host for Offer<'_> {
     ) -> Result<UpstreamHandle, BuildError> {
         let built = self
             .state
-            .inline_upstream(self.key, &format!("{resource}#{place}"), document)
+            .inline_upstream(
+                self.key,
+                &format!("{resource}#{place}"),
+                document,
+                self.using,
+            )
             .map_err(|e| BuildError::new(e.path, e.message))?;
         Ok(UpstreamHandle::new(
             built.settle(&mut self.fresh.borrow_mut()),

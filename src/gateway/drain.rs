@@ -1,6 +1,5 @@
 //! The end of the process: stop accepting, finish what is in flight, leave.
 
-use crate::observe::metrics::Traffic;
 use std::time::{Duration, Instant};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -45,12 +44,12 @@ impl Signals {
     }
 }
 
-/// Waits until nothing is in flight, or for `limit`; how many requests were left.
-pub(super) async fn drained(traffic: &Traffic, limit: Duration) -> u64 {
+/// Waits until nothing is in flight, or for `limit`; how much was left.
+pub(super) async fn drained(in_flight: impl Fn() -> u64, limit: Duration) -> u64 {
     let deadline = Instant::now() + limit;
     let mut quiet_since = None;
     loop {
-        let in_flight = traffic.totals().in_flight;
+        let in_flight = in_flight();
         let now = Instant::now();
         if in_flight == 0 {
             let since = *quiet_since.get_or_insert(now);

@@ -61,7 +61,7 @@ pub(super) fn open(
     Ok(())
 }
 
-fn bind(listener: &Listener) -> Result<Bound, BindError> {
+pub(super) fn bind(listener: &Listener) -> Result<Bound, BindError> {
     Bound::open(listener.setting, &listener.address, &listener.socket, None)
 }
 
@@ -95,7 +95,7 @@ fn export(metrics: &Metrics, counters: Arc<Counters>) -> Result<(), prometheus::
     })
 }
 
-fn socket_options(settings: &Settings) -> SocketOptions {
+pub(super) fn socket_options(settings: &Settings) -> SocketOptions {
     let listen = &settings.listen;
     let keepalive = listen.tcp_keepalive.0;
     SocketOptions {

@@ -12,6 +12,7 @@ mod options;
 mod reports;
 mod rotate;
 mod run;
+mod streams;
 
 use crate::{
     cli::{Arguments, Command},

@@ -8,6 +8,7 @@ use super::{
     memory, open, options,
     reports::Reports,
     rotate::Rotations,
+    streams,
 };
 use crate::{
     admin, cli,
@@ -202,6 +203,7 @@ fn admin(settings: &Settings, authority: &Arc<Authority>) -> Result<admin::Admin
     options.max_body = settings.admin.max_body_size;
     options.cors = settings.admin.cors;
     options.allow = settings.admin.allow.set().clone();
+    options.stream = settings.stream.enabled();
     Ok(admin::Admin::new(authority.clone(), keys, options))
 }
 
@@ -249,6 +251,7 @@ fn serve_traffic(
     {
         let _inside = workers.enter();
         edge::open(settings, http, Some(tls), &edge, &stop)?;
+        streams::open(settings, authority.current(), metrics, &edge, &stop)?;
     }
     let (mut signals, rotations) = {
         let _inside = control.enter();
@@ -262,11 +265,13 @@ fn serve_traffic(
         life.end();
         stopping.give();
         if end == End::Drain {
-            let left = drain::drained(&traffic, settings.shutdown.drain_timeout.0).await;
+            let streams = metrics.streams();
+            let in_flight = || traffic.totals().in_flight + streams.open_connections();
+            let left = drain::drained(in_flight, settings.shutdown.drain_timeout.0).await;
             if left > 0 {
                 tracing::warn!(
-                    requests = left,
-                    "the drain timeout ended requests that were in flight"
+                    left,
+                    "the drain timeout ended requests and TCP sessions that were in flight"
                 );
             }
         }

@@ -195,6 +195,7 @@ mod tests {
 
     fn flight() -> InFlight {
         let mut flight = InFlight::new(Arc::new(Snapshot {
+            streams: Arc::default(),
             certificates: Default::default(),
             revision: 0,
             routes: Arc::new(Matcher::new(Mode::HostThenPath, [])),

@@ -45,6 +45,14 @@ fn ranges(schema: &Value, document: &Value) -> Result<(), Fault> {
 fn rules(settings: &Settings) -> Result<(), Fault> {
     let fault = |key: &str, message: String| Err((key.to_owned(), message));
     proxy_protocol(settings)?;
+    let mut proxied = settings.stream.tcp.iter().filter(|l| l.proxy_protocol);
+    if let (Some(listener), true) = (
+        proxied.next(),
+        settings.listen.proxy_protocol.trusted.set().is_empty(),
+    ) {
+        let message = format!("is needed for {} of stream.tcp", listener.address);
+        return fault("listen.proxy_protocol.trusted", message);
+    }
     if settings.store.kind() == StoreKind::File && settings.store.file.is_none() {
         return fault("store.file", "is needed when store.kind is file".to_owned());
     }
@@ -105,6 +113,8 @@ fn clash(settings: &Settings) -> Option<(&'static str, &'static str, std::net::S
     let mut taken = http;
     let https = settings.listen.https.iter().flat_map(Addresses::iter);
     let https = https.map(|a| ("listen.https", a));
+    let streams = settings.stream.tcp.iter();
+    let streams = streams.map(|listener| ("stream.tcp", listener.address));
     let admin = settings
         .admin
         .enabled
@@ -113,7 +123,7 @@ fn clash(settings: &Settings) -> Option<(&'static str, &'static str, std::net::S
         ("control.listen", settings.control.listen.0),
         ("metrics.listen", settings.metrics.listen.0),
     ];
-    for (key, address) in https.chain(admin).chain(others) {
+    for (key, address) in https.chain(streams).chain(admin).chain(others) {
         let other = taken
             .iter()
             .find(|(_, one)| *one == address && address.port() != 0);

@@ -13,6 +13,7 @@ mod listen;
 mod logging;
 mod reference;
 mod store;
+mod stream;
 mod tls;
 mod traffic;
 mod value;
@@ -26,6 +27,7 @@ pub use limits::{Http2, Limits};
 pub use listen::{Listen, ProxyProtocol};
 pub use logging::{AccessLog, Log, LogFormat, LogLevel};
 pub use store::{Store, StoreKind};
+pub use stream::{Stream, StreamTls, TcpListener, TcpListeners};
 pub use tls::{Tls, TlsProtocol};
 pub use traffic::{Dns, Router, RouterMode, Shutdown, Upstream};
 pub use value::{
@@ -45,6 +47,8 @@ use std::{collections::BTreeMap, num::NonZero, path::Path, path::PathBuf, thread
 pub struct Settings {
     /// Where clients connect.
     pub listen: Listen,
+    /// Where TCP, TLS and UDP sessions come in.
+    pub stream: Stream,
     /// The Admin API.
     pub admin: Admin,
     /// The control API: status, health, explanations.
@@ -93,6 +97,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             listen: Listen::default(),
+            stream: Stream::default(),
             admin: Admin::default(),
             control: Control::default(),
             metrics: Metrics::default(),

@@ -35,7 +35,7 @@ pub struct Address(pub SocketAddr);
 
 schema!(Address, {"type": "string"});
 
-fn address<E: Error>(text: &str) -> Result<SocketAddr, E> {
+pub(super) fn address<E: Error>(text: &str) -> Result<SocketAddr, E> {
     text.parse().map_err(|_| {
         E::custom(format!(
             "\"{text}\" is not an IP address and a port such as 127.0.0.1:9080 or \"[::]:9080\""

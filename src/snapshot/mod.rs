@@ -2,11 +2,17 @@
 
 mod consumers;
 mod route;
+mod stream_route;
 
 pub use consumers::{ConsumerEntry, Consumers};
 pub use route::{Route, Standing, Target};
+pub use stream_route::StreamRoute;
 
-use crate::{chain::Chain, matcher::Matcher, tls::Certificates};
+use crate::{
+    chain::Chain,
+    matcher::{Matcher, SessionMatcher},
+    tls::Certificates,
+};
 use arc_swap::ArcSwap;
 use crossway_sdk::{
     consumer::{AuthSlot, Consumer, CredentialTable},
@@ -20,6 +26,8 @@ pub struct Snapshot {
     pub revision: u64,
     /// Finds the route of a request.
     pub routes: Arc<Matcher<Arc<Route>>>,
+    /// Finds the stream route of a session.
+    pub streams: Arc<SessionMatcher<Arc<StreamRoute>>>,
     /// Plugins of the global rules.
     pub global: Arc<Chain>,
     /// Consumers and their credentials.

@@ -365,8 +365,11 @@ async fn an_http_route_cannot_use_an_upstream_for_streams() {
         error.contains("an HTTP route needs http, https, grpc or grpcs"),
         "{error}"
     );
+    // A service may be one for stream routes.
     let service = json!({ "upstream_id": "stream" });
-    let error = refusal(&gateway, "/services/1", &service).await;
+    gateway.put("/services/1", service).await;
+    let of_service = json!({ "uri": "/", "service_id": "1" });
+    let error = refusal(&gateway, "/routes/1", &of_service).await;
     assert!(
         error.contains("an HTTP route needs http, https, grpc or grpcs"),
         "{error}"

@@ -7,6 +7,7 @@ use crate::{
     flow::{Error, Step},
     plugin::{Authenticator, Phases, Plugin, Scopes},
     schema::Schema,
+    stream::StreamExchange,
 };
 use bytes::Bytes;
 use pingora_http::{RequestHeader, ResponseHeader};
@@ -56,6 +57,10 @@ pub trait Instance: Send + Sync {
     ) -> Result<(), Error>;
     /// See [`Plugin::log`].
     fn log(&self, ex: &mut Exchange<'_>);
+    /// See [`Plugin::stream_access`].
+    fn stream_access<'a>(&'a self, ex: &'a mut StreamExchange<'_>) -> Step<'a>;
+    /// See [`Plugin::stream_log`].
+    fn stream_log(&self, ex: &mut StreamExchange<'_>);
 }
 
 impl<P: Plugin> Instance for P {
@@ -89,6 +94,12 @@ impl<P: Plugin> Instance for P {
     }
     fn log(&self, ex: &mut Exchange<'_>) {
         Plugin::log(self, ex);
+    }
+    fn stream_access<'a>(&'a self, ex: &'a mut StreamExchange<'_>) -> Step<'a> {
+        Plugin::stream_access(self, ex)
+    }
+    fn stream_log(&self, ex: &mut StreamExchange<'_>) {
+        Plugin::stream_log(self, ex);
     }
 }
 
@@ -181,6 +192,11 @@ impl Definition {
     /// The JSON Schema of the metadata, when the plugin states one.
     pub fn metadata_schema(&self) -> Option<&Value> {
         self.metadata.as_ref().map(Schema::document)
+    }
+
+    /// Whether it may stand on a stream route.
+    pub fn has_stream(&self) -> bool {
+        self.scopes.contains(Scopes::STREAM)
     }
 
     /// Whether it is an authenticator.

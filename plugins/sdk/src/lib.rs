@@ -56,6 +56,7 @@ pub mod request;
 pub mod route;
 pub mod schema;
 pub mod shared;
+pub mod stream;
 #[cfg(feature = "testing")]
 pub mod testing;
 pub mod tls;
@@ -77,6 +78,7 @@ pub mod prelude {
     pub use crate::phases;
     pub use crate::plugin::{Authenticator, Phases, Plugin, Scopes};
     pub use crate::request::Request;
+    pub use crate::stream::StreamExchange;
     pub use bytes::Bytes;
     pub use http;
     pub use pingora_http::{RequestHeader, ResponseHeader};

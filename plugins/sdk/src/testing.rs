@@ -8,6 +8,7 @@ use crate::{
     flow::{Error, Flow, Step},
     request::{Configuration, Request},
     shared::SharedStates,
+    stream::{StreamExchange, StreamSession, Transport},
     upstream::UpstreamHandle,
 };
 use bytes::Bytes;
@@ -231,6 +232,41 @@ impl Scene {
             head.insert_header(name, value)?;
         }
         plugin.header_filter(&mut self.exchange(), head)
+    }
+}
+
+/// A stream session without a connection. The client is 192.0.2.1:40000, the listener 192.0.2.2:9100.
+pub struct StreamScene {
+    /// The session.
+    pub session: StreamSession,
+}
+
+impl Default for StreamScene {
+    fn default() -> Self {
+        let client = SocketAddr::from(([192, 0, 2, 1], 40000));
+        let server = SocketAddr::from(([192, 0, 2, 2], 9100));
+        let session = StreamSession::new(Transport::Tcp, client, server, "192.0.2.2:9100".into());
+        Self { session }
+    }
+}
+
+impl StreamScene {
+    /// The exchange that a phase gets.
+    pub fn exchange(&mut self) -> StreamExchange<'_> {
+        StreamExchange::new(&mut self.session)
+    }
+
+    /// Runs the stream access phase of one plugin.
+    ///
+    /// # Errors
+    /// The plugin's.
+    pub async fn access(&mut self, plugin: &dyn Instance) -> Result<Flow, Error> {
+        finish(plugin.stream_access(&mut self.exchange())).await
+    }
+
+    /// Runs the stream log phase of one plugin.
+    pub fn log(&mut self, plugin: &dyn Instance) {
+        plugin.stream_log(&mut self.exchange());
     }
 }
 

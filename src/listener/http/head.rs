@@ -13,8 +13,10 @@ use std::mem::MaybeUninit;
 const MOST_FIELDS: usize = 256;
 /// Empty lines before a request, which a robust server ignores (RFC 9112 §2.2), in bytes.
 const EMPTY_LINES: usize = 8;
-/// The longest method that makes sense, and `HTTP/1.1`, with their spaces and the end of the line.
-const AROUND_TARGET: usize = 48;
+/// No method is longer.
+const LONGEST_METHOD: usize = 32;
+/// What a request line has beside its target: empty lines before it, the method, `HTTP/1.1`, spaces and the end of the line.
+const AROUND_TARGET: usize = EMPTY_LINES + LONGEST_METHOD + 16;
 
 /// How large a head may be.
 #[derive(Clone, Copy, Debug)]
@@ -121,11 +123,15 @@ fn incomplete(bytes: &[u8], limits: &Limits) -> Result<(), Refused> {
     {
         return Err(Refused::Target);
     }
-    // Two bytes for each end of a line, and two for `: `.
-    if bytes.len() > line + limits.fields + 4 * limits.count {
-        return Err(Refused::Fields);
+    match bytes.len() > most_bytes(limits) {
+        true => Err(Refused::Fields),
+        false => Ok(()),
     }
-    Ok(())
+}
+
+/// The largest head: a field has two bytes for `: ` and two for the end of its line.
+fn most_bytes(limits: &Limits) -> usize {
+    limits.target + AROUND_TARGET + limits.fields + 4 * limits.count
 }
 
 fn complete(request: &Request<'_, '_>, length: usize, limits: &Limits) -> Result<Head, Refused> {
@@ -135,8 +141,14 @@ fn complete(request: &Request<'_, '_>, length: usize, limits: &Limits) -> Result
     if method == "CONNECT" {
         return Err(Refused::Connect);
     }
+    if method.len() > LONGEST_METHOD {
+        return Err(Refused::Malformed);
+    }
     if target.len() > limits.target {
         return Err(Refused::Target);
+    }
+    if length > most_bytes(limits) {
+        return Err(Refused::Fields);
     }
     let mut found = Fields::default();
     for field in request.headers.iter() {

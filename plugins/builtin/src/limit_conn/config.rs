@@ -4,7 +4,9 @@ use crate::limit::{AmountConfig, PerKey, Policy, Redis, rejected_code};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-/// Limits how many requests are in progress at once.
+/// Limits how many requests are in progress at once; on a stream route, how many sessions.
+///
+/// A session that is rejected is closed: `rejected_code` and `rejected_msg` have no effect there.
 ///
 /// Either `conn`, `burst` and `key`, or `rules`.
 #[derive(Debug, Deserialize, JsonSchema)]

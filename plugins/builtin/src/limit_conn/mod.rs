@@ -1,4 +1,5 @@
-//! `limit-conn`: how many requests of a key are in progress at once; some more wait, the rest are rejected.
+//! `limit-conn`: how many requests of a key, or sessions of a stream route, are in progress at once; some more wait, the
+//! rest are rejected.
 //!
 //! A request is counted out when the plugin's state of the request is dropped, so an aborted one counts out too; the
 //! log phase only learns from it how long requests take.
@@ -14,10 +15,10 @@ use crate::{
     request_body,
 };
 use config::Config;
-use crossway_sdk::prelude::*;
+use crossway_sdk::{expr::Lookup, prelude::*};
 use limiter::{Limiter, Permit};
 use smallvec::SmallVec;
-use std::{sync::Arc, time::Duration};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 /// Shorter delays than this are not worth a timer; APISIX draws the line here too.
 const SHORTEST_DELAY: Duration = Duration::from_millis(1);
@@ -53,6 +54,7 @@ struct Held {
 impl Plugin for LimitConn {
     const NAME: &'static str = "limit-conn";
     const PRIORITY: i32 = 1003;
+    const SCOPES: Scopes = Scopes::HTTP.union(Scopes::STREAM);
     type Config = Config;
 
     fn build(config: Config, cx: &BuildCx<'_>) -> Result<Self, BuildError> {
@@ -93,6 +95,31 @@ impl Plugin for LimitConn {
         }
     }
 
+    fn stream_access<'a>(&'a self, ex: &'a mut StreamExchange<'_>) -> Step<'a> {
+        let (held, admitted) = match self.enter_all(ex, ex.session.client.ip()) {
+            Ok(entered) => entered,
+            Err(_) if self.degrade => return Step::next(),
+            Err(error) => return Step::fail(error),
+        };
+        let delay = held.delay;
+        *ex.state::<Held>() = held;
+        if !admitted {
+            return Step::respond(self.rejection.clone());
+        }
+        if delay < SHORTEST_DELAY {
+            return Step::next();
+        }
+        Step::wait(async move {
+            tokio::time::sleep(delay).await;
+            Ok(Flow::Next)
+        })
+    }
+
+    /// How long sessions last says nothing of how long a node takes, so nothing is learned.
+    fn stream_log(&self, ex: &mut StreamExchange<'_>) {
+        drop(std::mem::take(ex.state::<Held>()));
+    }
+
     fn log(&self, ex: &mut Exchange<'_>) {
         if ex.existing_state::<Held>().is_none() {
             return;
@@ -115,6 +142,30 @@ impl Plugin for LimitConn {
 }
 
 impl LimitConn {
+    /// Enters all rules that apply, up to one that rejects; whether none did. What was entered is held either way.
+    fn enter_all(&self, from: &dyn Lookup, client: IpAddr) -> Result<(Held, bool), Error> {
+        let mut held = Held::default();
+        let mut applied = false;
+        for (index, (rule, limiter)) in self.rules.iter().zip(&*self.limiters).enumerate() {
+            let Some(entered) = rule.enter(limiter, from, client)? else {
+                continue;
+            };
+            applied = true;
+            let Some((permit, delay)) = entered else {
+                return Ok((held, false));
+            };
+            held.permits.push((index, permit));
+            held.delay = held.delay.saturating_add(delay);
+        }
+        if applied {
+            Ok((held, true))
+        } else {
+            Err(Error::new(
+                "no rule applies: the request has no value for any of their keys",
+            ))
+        }
+    }
+
     fn decide(&self, ex: &mut Exchange<'_>) -> Result<Flow, Error> {
         match self.enter(ex) {
             Err(_) if self.degrade => Ok(Flow::Next),
@@ -123,26 +174,12 @@ impl LimitConn {
     }
 
     fn enter(&self, ex: &mut Exchange<'_>) -> Result<Flow, Error> {
-        let mut applied = false;
-        for (index, (rule, limiter)) in self.rules.iter().zip(&*self.limiters).enumerate() {
-            let Some(entered) = rule.enter(limiter, ex)? else {
-                continue;
-            };
-            applied = true;
-            let Some((permit, delay)) = entered else {
-                return Ok(Flow::Respond(self.rejection.clone()));
-            };
-            let held = ex.state::<Held>();
-            held.permits.push((index, permit));
-            held.delay = held.delay.saturating_add(delay);
-        }
-        if applied {
-            Ok(Flow::Next)
-        } else {
-            Err(Error::new(
-                "no rule applies: the request has no value for any of their keys",
-            ))
-        }
+        let (held, admitted) = self.enter_all(ex, ex.request.client.ip())?;
+        *ex.state::<Held>() = held;
+        Ok(match admitted {
+            true => Flow::Next,
+            false => Flow::Respond(self.rejection.clone()),
+        })
     }
 
     fn delay_of(&self, ex: &Exchange<'_>) -> Duration {
@@ -165,21 +202,23 @@ type Entered = Option<(Permit, Duration)>;
 
 impl Rule {
     /// `None` when the rule does not apply.
-    fn enter(&self, limiter: &Limiter, ex: &Exchange<'_>) -> Result<Option<Entered>, Error> {
+    fn enter(
+        &self,
+        limiter: &Limiter,
+        from: &dyn Lookup,
+        client: IpAddr,
+    ) -> Result<Option<Entered>, Error> {
         let enter = |key: &[u8]| -> Result<Entered, Error> {
             let of = |name: &str, amount: &Amount| {
                 amount
-                    .resolve(ex)
+                    .resolve(from)
                     .map_err(|e| Error::new(format!("{name}: {e}")))
             };
             Ok(limiter.enter(key, of("conn", &self.conn)?, of("burst", &self.burst)?))
         };
         match self.optional {
-            true => self.key.if_present(ex, enter).transpose(),
-            false => self
-                .key
-                .or_client(ex, ex.request.client.ip(), enter)
-                .map(Some),
+            true => self.key.if_present(from, enter).transpose(),
+            false => self.key.or_client(from, client, enter).map(Some),
         }
     }
 }

@@ -5,6 +5,7 @@ mod clock;
 mod graphql;
 mod multipart;
 mod query;
+mod stream;
 mod tls;
 mod tries;
 
