@@ -20,7 +20,7 @@ pub struct Tls {
     /// 12; another gateway, or this one after a restart, cannot read them.
     pub session_tickets: bool,
     /// Sessions that are remembered for clients without tickets; 0 for none. Names that verify clients remember theirs apart, at
-    /// most 1024 each.
+    /// most 64 each, or 1024 when `session_tickets` is off.
     #[schemars(range(max = 1_048_576))]
     pub session_cache: usize,
     /// A directory with OCSP responses in DER, one in each file whose name ends in `.ocsp` or `.der`. A response is stapled to

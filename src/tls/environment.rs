@@ -60,7 +60,12 @@ impl Environment {
     /// Resumption of its own, for a name that verifies clients: a session that another name began must never pass for
     /// one of a verified client.
     pub(super) fn resumption(&self) -> Result<Resumption, rustls::Error> {
-        Resumption::new(&self.options, self.options.session_cache.min(1024))
+        let most = if self.options.session_tickets {
+            64
+        } else {
+            1024
+        };
+        Resumption::new(&self.options, self.options.session_cache.min(most))
     }
 }
 

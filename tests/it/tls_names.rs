@@ -209,6 +209,33 @@ async fn a_change_is_live_for_new_connections_and_drops_none() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_file_may_hold_the_certificates() {
+    let authority = Authority::new("servers");
+    let upstream = Upstream::start().await;
+    // JSON is YAML.
+    let file = |leaf: &Leaf| {
+        let mut item = ssl(&["a.test"], leaf);
+        item["id"] = json!("1");
+        let route = json!({ "id": "1", "uri": "/*", "upstream": upstream.document() });
+        format!("{}\n#END\n", json!({ "routes": [route], "ssls": [item] }))
+    };
+    let first = authority.issue(&["a.test"]);
+    let builder = Gateway::builder().with_https().with_file(&file(&first));
+    let gateway = builder.start().await;
+    let client = || authority.client();
+    assert_eq!(
+        certificate(&gateway, "a.test", &client()).await,
+        *first.chain[0]
+    );
+    let next = authority.issue(&["a.test"]);
+    gateway.write_file(&file(&next));
+    eventually("the next certificate is live", PATIENCE, async || {
+        certificate(&gateway, "a.test", &client()).await == *next.chain[0]
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn sessions_are_resumed() {
     for tickets in [true, false] {
         let (gateway, _upstream) = gateway(&format!("tls: {{session_tickets: {tickets}}}")).await;
