@@ -4,7 +4,7 @@
 
 use crossway::listener::{
     http::{
-        chunks::Chunks,
+        chunks::{BadChunk, Chunks},
         head::{Limits, Verdict, judge},
     },
     proxy_protocol,
@@ -34,7 +34,7 @@ fuzz_target!(|bytes: &[u8]| {
     let (mut whole, mut pieces) = (Chunks::default(), Chunks::default());
     let at_once = whole.take(bytes);
     let mut taken = 0;
-    let one_by_one = bytes.iter().try_for_each(|byte| {
+    let one_by_one: Result<(), BadChunk> = bytes.iter().try_for_each(|byte| {
         taken += pieces.take(std::slice::from_ref(byte))?;
         Ok(())
     });

@@ -4,7 +4,7 @@
 use arbitrary::Arbitrary;
 use crossway::tls::{Names, normal};
 use libfuzzer_sys::fuzz_target;
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeSet, sync::Arc};
 
 #[derive(Debug, Arbitrary)]
 enum Step {
@@ -62,13 +62,13 @@ fn matches(pattern: &str, name: &str) -> bool {
 
 fuzz_target!(|steps: Vec<Step>| {
     let mut names = Names::default();
-    let mut plain = BTreeMap::new();
+    let mut plain = BTreeSet::new();
     for step in steps {
         match step {
             Step::Insert(pattern, id) => {
                 let (pattern, id) = (pattern.text(), id.to_string());
-                plain.insert((normal(&pattern).into_owned(), id.clone()), ());
                 let value = (normal(&pattern).into_owned(), id.clone());
+                plain.insert(value.clone());
                 names.insert(&pattern, &Arc::from(id), value);
             }
             Step::Remove(pattern, id) => {
@@ -79,7 +79,7 @@ fuzz_target!(|steps: Vec<Step>| {
             Step::Find(name) => {
                 let name = name.text();
                 let wanted = normal(&name);
-                let fitting = plain.keys().filter(|(p, _)| matches(p, &wanted));
+                let fitting = plain.iter().filter(|(p, _)| matches(p, &wanted));
                 // The longest fixed part, an exact name before all, and then the lowest id.
                 let best = fitting.min_by_key(|(pattern, id)| {
                     let exact = !pattern.starts_with('*');

@@ -14,6 +14,9 @@ use crate::{
 };
 use std::sync::Arc;
 
+/// The key of a setting, an address that it names, and who gives certificates there.
+type Wanted = (&'static str, Address, Option<Arc<dyn Tls>>);
+
 /// Binds all listeners of HTTP and accepts on them until `stop`. To be called inside the runtime that is to serve.
 pub(super) fn open(
     settings: &Settings,
@@ -23,7 +26,7 @@ pub(super) fn open(
     stop: &Stop,
 ) -> Result<(), Failure> {
     let plain = |setting, address| (setting, address, None);
-    let mut wanted: Vec<(&'static str, Address, Option<Arc<dyn Tls>>)> = Vec::new();
+    let mut wanted: Vec<Wanted> = Vec::new();
     let listen = &settings.listen;
     wanted.extend(
         listen

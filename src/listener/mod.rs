@@ -52,3 +52,6 @@ pub struct ProxyProtocol {
     /// How long the header may take.
     pub timeout: Duration,
 }
+
+#[cfg(test)]
+mod tests;

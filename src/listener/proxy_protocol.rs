@@ -2,12 +2,14 @@
 
 use super::Socket;
 use bytes::BytesMut;
-use ppp::{HeaderResult, PartialResult, v1, v2};
+use ppp::{HeaderResult, v1, v2};
 use std::net::SocketAddr;
 use tokio::io::AsyncReadExt;
 
-/// A header of version 2 with extensions (TLVs) larger than this is refused. Version 1 has at most 107 bytes.
+/// A header of version 2 with extensions (TLVs) larger than this is refused.
 const LARGEST: usize = 4096;
+/// What version 1 has at most, with the end of its line.
+const LONGEST_LINE: usize = 107;
 
 /// The client and the server that a header names; `None` for a health check of the load balancer itself, and for kinds of
 /// addresses that are no IP addresses.
@@ -47,22 +49,45 @@ pub(super) async fn read(socket: &mut Socket) -> Result<Ends, BadHeader> {
 /// # Errors
 /// [`BadHeader::Invalid`], as soon as no further bytes can make a header of it.
 pub fn parse(bytes: &[u8]) -> Result<Option<(Ends, usize)>, BadHeader> {
-    let result = HeaderResult::parse(bytes);
-    match &result {
-        HeaderResult::V1(Ok(header)) => Ok(Some((ends_v1(&header.addresses), header.header.len()))),
-        HeaderResult::V2(Ok(header)) if header.len() <= LARGEST => {
-            Ok(Some((ends_v2(header), header.len())))
-        }
-        _ if result.is_incomplete() && may_become(bytes) => Ok(None),
-        _ => Err(BadHeader::Invalid),
+    let begins = |with: &[u8]| bytes.iter().zip(with).all(|(a, b)| a == b);
+    // The parsers take whole headers: of a part, they do not tell what may still become one.
+    let length = if begins(v2::PROTOCOL_PREFIX) {
+        length_v2(bytes)?
+    } else if begins(b"PROXY ") {
+        length_v1(bytes)?
+    } else {
+        return Err(BadHeader::Invalid);
+    };
+    let Some((length, header)) = length.and_then(|l| Some((l, bytes.get(..l)?))) else {
+        return Ok(None);
+    };
+    let ends = match HeaderResult::parse(header) {
+        HeaderResult::V1(Ok(header)) => ends_v1(&header.addresses),
+        HeaderResult::V2(Ok(header)) => ends_v2(&header),
+        _ => return Err(BadHeader::Invalid),
+    };
+    Ok(Some((ends, length)))
+}
+
+/// Up to the end of the line.
+fn length_v1(bytes: &[u8]) -> Result<Option<usize>, BadHeader> {
+    let line = bytes.get(..LONGEST_LINE).unwrap_or(bytes);
+    match memchr::memchr(b'\n', line) {
+        Some(end) => Ok(Some(end + 1)),
+        None if line.len() < LONGEST_LINE => Ok(None),
+        None => Err(BadHeader::Invalid),
     }
 }
 
-/// Whether it has the beginning of a header, and is not too long for one.
-fn may_become(bytes: &[u8]) -> bool {
-    let begins = |with: &[u8]| bytes.iter().zip(with).all(|(a, b)| a == b);
-    (begins(b"PROXY ") && bytes.len() < 107)
-        || (begins(v2::PROTOCOL_PREFIX) && bytes.len() < LARGEST)
+/// As the header itself says.
+fn length_v2(bytes: &[u8]) -> Result<Option<usize>, BadHeader> {
+    let Some(&[high, low]) = bytes.get(14..16) else {
+        return Ok(None);
+    };
+    let length = 16 + usize::from(u16::from_be_bytes([high, low]));
+    (length <= LARGEST)
+        .then_some(Some(length))
+        .ok_or(BadHeader::Invalid)
 }
 
 fn ends_v1(addresses: &v1::Addresses) -> Ends {

@@ -1,5 +1,6 @@
 //! The gateway's own log, on standard error: `tracing`, and through it whatever the libraries say with `log`.
 
+use super::tap::Tap;
 use crate::settings::{Log, LogFormat};
 use std::io::{self, IsTerminal};
 use tracing::Subscriber;
@@ -73,7 +74,8 @@ where
     };
     Ok(Registry::default()
         .with(EnvFilter::try_new(filter)?)
-        .with(lines))
+        .with(lines)
+        .with(Tap))
 }
 
 fn directives(settings: &Log) -> String {

@@ -119,7 +119,7 @@ plugin_attr: {prometheus: {export_uri: /m, nothing: null}}
 fn an_unknown_key_is_refused_with_its_path_and_its_neighbours() {
     assert_eq!(
         refused("listen: {htpp: 0.0.0.0:80}", &[]),
-        "settings: unknown key \"listen.htpp\" in conf/crossway.yaml (expected one of http, https, unix, h2c, proxy_protocol, backlog, reuse_port, tcp_keepalive)"
+        "settings: unknown key \"listen.htpp\" in conf/crossway.yaml (expected one of backlog, h2c, http, https, proxy_protocol, reuse_port, tcp_keepalive, unix)"
     );
     let top = refused("treads: 3", &[]);
     assert!(
@@ -160,7 +160,7 @@ fn a_wrong_value_is_refused_with_its_path() {
         (
             "listen: 80",
             "listen",
-            "expected keys and values: http, https, unix, h2c, proxy_protocol, backlog, reuse_port, tcp_keepalive",
+            "expected keys and values: backlog, h2c, http, https, proxy_protocol, reuse_port, tcp_keepalive, unix",
         ),
         (
             "listen: {https: \"0.0.0.0:9080\"}",

@@ -131,7 +131,9 @@ async fn connections_beyond_the_limits_are_closed_at_once_and_counted() {
         .await
         .unwrap()
         .expect_status(200);
-    let second = gateway.connect().await;
+    // Which connection is one too many is settled when it is accepted, not when it is opened.
+    let mut second = gateway.connect().await;
+    second.send(&gateway.get("/")).await.unwrap();
     let mut third = gateway.connect().await;
     assert!(third.closes_within(PATIENCE).await);
     until_stopped(&gateway, "connections_per_client", 1).await;
@@ -147,7 +149,8 @@ async fn connections_beyond_the_limits_are_closed_at_once_and_counted() {
         .await
         .unwrap()
         .expect_status(200);
-    let _second = gateway.connect().await;
+    let mut second = gateway.connect().await;
+    second.send(&gateway.get("/")).await.unwrap();
     let mut third = gateway.connect().await;
     assert!(third.closes_within(PATIENCE).await);
     until_stopped(&gateway, "connections", 1).await;

@@ -242,3 +242,86 @@ async fn an_address_that_is_taken_is_named_with_its_setting() {
         "{said}"
     );
 }
+
+/// A gRPC server of one answer, with trailers: it tells what `te` it got.
+async fn grpc_server() -> std::net::SocketAddr {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let mut connection = h2::server::handshake(stream).await.unwrap();
+                while let Some(Ok((request, mut respond))) = connection.accept().await {
+                    let te = request.headers().get("te").cloned();
+                    let te = te.unwrap_or_else(|| http::HeaderValue::from_static("none"));
+                    tokio::spawn(async move {
+                        let mut body = request.into_body();
+                        let mut got = Vec::new();
+                        while let Some(Ok(data)) = body.data().await {
+                            body.flow_control().release_capacity(data.len()).unwrap();
+                            got.extend(data);
+                        }
+                        let head = http::Response::builder()
+                            .header("content-type", "application/grpc")
+                            .header("x-te", te)
+                            .body(())
+                            .unwrap();
+                        let mut answer = respond.send_response(head, false).unwrap();
+                        answer.send_data(got.into(), false).unwrap();
+                        let mut trailers = http::HeaderMap::new();
+                        trailers.insert("grpc-status", http::HeaderValue::from_static("0"));
+                        answer.send_trailers(trailers).unwrap();
+                    });
+                }
+            });
+        }
+    });
+    address
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn grpc_passes_with_its_trailers_and_is_refused_for_upstreams_of_http_1() {
+    let (gateway, upstream) = world("listen:\n  h2c: true\n").await;
+    let server = grpc_server().await.to_string();
+    let grpc = json!({ "uri": "/svc/*", "upstream": {
+        "type": "roundrobin", "scheme": "grpc", "nodes": { server: 1 } } });
+    gateway.put("/routes/2", grpc).await;
+    let mut client = http2(&gateway).await;
+    let mut call = async |path: &str| {
+        let request = http::Request::post(format!("http://a.test{path}"))
+            .header("content-type", "application/grpc")
+            .header("te", "trailers")
+            .body(())
+            .unwrap();
+        let (answer, mut body) = client.send_request(request, false).unwrap();
+        body.send_data(Bytes::from_static(b"\0\0\0\0\x02hi"), true)
+            .unwrap();
+        let answer = answer.await.unwrap();
+        let (head, mut body) = answer.into_parts();
+        let mut got = Vec::new();
+        while let Some(data) = body.data().await {
+            let data = data.unwrap();
+            body.flow_control().release_capacity(data.len()).unwrap();
+            got.extend(data);
+        }
+        (head, got, body.trailers().await.unwrap())
+    };
+    let (head, got, trailers) = call("/svc/Echo").await;
+    assert_eq!(
+        (head.status.as_u16(), &got[..]),
+        (200, &b"\0\0\0\0\x02hi"[..])
+    );
+    assert_eq!(head.headers["x-te"], "trailers");
+    assert_eq!(trailers.unwrap()["grpc-status"], "0");
+
+    let hits = upstream.hits();
+    let (head, _, _) = call("/elsewhere").await;
+    assert_eq!(head.headers["grpc-status"], "12");
+    assert!(
+        head.headers["grpc-message"]
+            .to_str()
+            .unwrap()
+            .contains("scheme grpc")
+    );
+    assert_eq!(upstream.hits(), hits);
+}

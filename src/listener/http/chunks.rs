@@ -165,7 +165,8 @@ mod tests {
                 "{body:?}"
             );
             for end in 0..body.len() {
-                assert_eq!(followed(&body[..end]), Ok(None), "{:?}", &body[..end]);
+                let part = body.get(..end).unwrap();
+                assert_eq!(followed(part), Ok(None), "{part:?}");
             }
             let mut chunks = Chunks::default();
             for byte in body.as_bytes() {

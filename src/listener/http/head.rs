@@ -13,8 +13,10 @@ use std::mem::MaybeUninit;
 const MOST_FIELDS: usize = 256;
 /// Empty lines before a request, which a robust server ignores (RFC 9112 §2.2), in bytes.
 const EMPTY_LINES: usize = 8;
-/// The longest method that makes sense, and `HTTP/1.1`, with their spaces and the end of the line.
-const AROUND_TARGET: usize = 48;
+/// No method is longer.
+const LONGEST_METHOD: usize = 32;
+/// What a request line has beside its target: empty lines before it, the method, `HTTP/1.1`, spaces and the end of the line.
+const AROUND_TARGET: usize = EMPTY_LINES + LONGEST_METHOD + 16;
 
 /// How large a head may be.
 #[derive(Clone, Copy, Debug)]
@@ -121,11 +123,15 @@ fn incomplete(bytes: &[u8], limits: &Limits) -> Result<(), Refused> {
     {
         return Err(Refused::Target);
     }
-    // Two bytes for each end of a line, and two for `: `.
-    if bytes.len() > line + limits.fields + 4 * limits.count {
-        return Err(Refused::Fields);
+    match bytes.len() > most_bytes(limits) {
+        true => Err(Refused::Fields),
+        false => Ok(()),
     }
-    Ok(())
+}
+
+/// The largest head: a field has two bytes for `: ` and two for the end of its line.
+fn most_bytes(limits: &Limits) -> usize {
+    limits.target + AROUND_TARGET + limits.fields + 4 * limits.count
 }
 
 fn complete(request: &Request<'_, '_>, length: usize, limits: &Limits) -> Result<Head, Refused> {
@@ -135,8 +141,14 @@ fn complete(request: &Request<'_, '_>, length: usize, limits: &Limits) -> Result
     if method == "CONNECT" {
         return Err(Refused::Connect);
     }
+    if method.len() > LONGEST_METHOD {
+        return Err(Refused::Malformed);
+    }
     if target.len() > limits.target {
         return Err(Refused::Target);
+    }
+    if length > most_bytes(limits) {
+        return Err(Refused::Fields);
     }
     let mut found = Fields::default();
     for field in request.headers.iter() {
@@ -180,20 +192,14 @@ impl<'h> Fields<'h> {
     fn note(&mut self, field: &Header<'h>) -> Result<(), Refused> {
         let is = |name: &str| field.name.eq_ignore_ascii_case(name);
         match field.name.len() {
-            4 if is("host") => {
-                if self.host.replace(field.value).is_some() {
-                    return Err(Refused::Malformed);
-                }
-            }
+            4 if is("host") => once(&mut self.host, field.value)?,
             6 if is("expect") => {
                 self.expectation |= !field.value.eq_ignore_ascii_case(b"100-continue");
             }
             7 if is("upgrade") => self.upgrade = true,
             14 if is("content-length") => {
                 let length = decimal(field.value).ok_or(Refused::Malformed)?;
-                if self.length.replace(length).is_some() {
-                    return Err(Refused::Malformed);
-                }
+                once(&mut self.length, length)?;
             }
             17 if is("transfer-encoding") => {
                 let known = field.value.eq_ignore_ascii_case(b"chunked");
@@ -205,6 +211,14 @@ impl<'h> Fields<'h> {
             _ => {}
         }
         Ok(())
+    }
+}
+
+/// Two fields of one kind could be read in two ways.
+fn once<T>(place: &mut Option<T>, value: T) -> Result<(), Refused> {
+    match place.replace(value) {
+        None => Ok(()),
+        Some(_) => Err(Refused::Malformed),
     }
 }
 
@@ -229,7 +243,6 @@ static PLAIN: [bool; 256] = {
     let mut plain = [false; 256];
     let mut byte = 0;
     while byte < 256 {
-        #[expect(clippy::cast_possible_truncation, reason = "it is below 256")]
         let it = byte as u8;
         plain[byte] = it.is_ascii_alphanumeric()
             || matches!(

@@ -37,8 +37,10 @@ pub(super) async fn serve<A: HttpServerApp + Send + Sync + 'static>(
     wire.open_tunnel();
     let digest = Arc::new(wire.digest());
     let greeting = handshake(Box::new(wire), Some(settings(&options.http2)));
-    let Ok(Ok(mut connection)) = timeout(GREETING, greeting).await else {
-        return counters.count(Reason::Http2Abuse);
+    let mut connection = match timeout(GREETING, greeting).await {
+        Ok(Ok(connection)) => connection,
+        Ok(Err(error)) if !is_abuse(&error) => return,
+        Ok(Err(_)) | Err(_) => return counters.count(Reason::Http2Abuse),
     };
     let active = Arc::new(Active::default());
     let mut malformed = 0;

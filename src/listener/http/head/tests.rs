@@ -46,7 +46,8 @@ fn a_head_ends_where_its_empty_line_ends_and_says_what_follows() {
 fn every_beginning_of_a_head_is_incomplete() {
     let head = "GET /a HTTP/1.1\r\nHost: a\r\nX-Y: z\r\n\r\n";
     for end in 0..head.len() {
-        assert!(matches!(judged(&head[..end]), Verdict::Incomplete), "{end}");
+        let part = head.get(..end).unwrap();
+        assert!(matches!(judged(part), Verdict::Incomplete), "{part}");
     }
 }
 
@@ -123,7 +124,7 @@ fn a_request_line_has_three_parts_and_a_version_that_is_known() {
         "GET /%00 HTTP/1.1",
         "GET http://a/x HTTP/1.1",
         "OPTIONS * HTTP/1.0",
-        "get /?{\"a\"} HTTP/1.1",
+        "get /a?{b}|c HTTP/1.1",
     ] {
         assert_eq!(
             refusal(&format!("{line}\r\nHost: a\r\n\r\n")),
