@@ -14,15 +14,15 @@ use std::{
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
-        mpsc::{Receiver, Sender, channel},
     },
 };
+use tokio::sync::mpsc::{Receiver, Sender, channel};
 
 /// Bytes that may wait to be written. What is more is not kept.
 const BACKLOG: u64 = 64 * 1024 * 1024;
 
 /// Files that may wait to be written.
-const WAITING: u64 = 1024;
+const WAITING: usize = 1024;
 
 /// A body in a file; the file goes with it.
 pub(crate) struct File {
@@ -34,7 +34,7 @@ pub(crate) struct File {
 impl Drop for File {
     fn drop(&mut self) {
         let path = std::mem::take(&mut self.path);
-        self.writer.send(Job::Remove(path));
+        self.writer.remove(path);
     }
 }
 
@@ -62,7 +62,8 @@ enum Job {
         response: Box<dyn FnOnce(File) -> Response + Send>,
         done: Done,
     },
-    Remove(PathBuf),
+    /// There are files to remove.
+    Remove,
 }
 
 /// The thread that writes, and the way to it.
@@ -71,7 +72,8 @@ pub(crate) struct Writer {
     /// `None` until the first response is to be stored; the thread ends when this is dropped.
     jobs: Mutex<Option<Sender<Job>>>,
     bytes: AtomicU64,
-    files: AtomicU64,
+    /// Files to remove: no more than there were responses.
+    gone: Mutex<Vec<PathBuf>>,
     failing: AtomicBool,
 }
 
@@ -82,7 +84,7 @@ impl Writer {
             folder,
             jobs: Mutex::new(None),
             bytes: AtomicU64::new(0),
-            files: AtomicU64::new(0),
+            gone: Mutex::default(),
             failing: AtomicBool::new(false),
         }
     }
@@ -96,18 +98,27 @@ impl Writer {
         done: impl FnOnce(Response) + Send + 'static,
     ) {
         let length = body.len() as u64;
-        if self.bytes.load(Relaxed) + length > BACKLOG || self.files.load(Relaxed) >= WAITING {
+        if self.bytes.load(Relaxed) + length > BACKLOG {
             tracing::debug!("a response was not stored: the disk does not keep up");
             return;
         }
         self.bytes.fetch_add(length, Relaxed);
-        self.files.fetch_add(1, Relaxed);
         self.start();
-        self.send(Job::Write {
+        let job = Job::Write {
             body,
             response: Box::new(response),
             done: Box::new(done),
-        });
+        };
+        if !self.send(job) {
+            self.bytes.fetch_sub(length, Relaxed);
+            tracing::debug!("a response was not stored: the disk does not keep up");
+        }
+    }
+
+    /// Has a file removed. When too much waits already, the thread comes to it all the same.
+    fn remove(&self, path: PathBuf) {
+        self.gone.lock().push(path);
+        self.send(Job::Remove);
     }
 
     fn start(self: &Arc<Self>) {
@@ -115,12 +126,12 @@ impl Writer {
         if jobs.is_some() {
             return;
         }
-        let (sender, receiver) = channel();
+        let (sender, receiver) = channel(WAITING);
         let (folder, writer) = (self.folder.clone(), Arc::downgrade(self));
         let thread = std::thread::Builder::new().name("proxy-cache".into());
         let started = thread.spawn(move || {
             let own = Own::make(&folder);
-            work(&receiver, own.as_ref(), &writer);
+            work(receiver, own.as_ref(), &writer);
         });
         match started {
             Ok(_) => *jobs = Some(sender),
@@ -128,11 +139,10 @@ impl Writer {
         }
     }
 
-    fn send(&self, job: Job) {
-        if let Some(jobs) = &*self.jobs.lock() {
-            // The thread ends only when this way to it is gone.
-            jobs.send(job).ok();
-        }
+    /// Whether the job waits now; false when too many do.
+    fn send(&self, job: Job) -> bool {
+        let jobs = self.jobs.lock();
+        jobs.as_ref().is_some_and(|jobs| jobs.try_send(job).is_ok())
     }
 
     /// Logs the first of several failures in a row.
@@ -195,39 +205,40 @@ fn sweep(zone: &Path) {
     }
 }
 
-fn work(jobs: &Receiver<Job>, own: Result<&Own, &io::Error>, writer: &std::sync::Weak<Writer>) {
+fn work(mut jobs: Receiver<Job>, own: Result<&Own, &io::Error>, writer: &std::sync::Weak<Writer>) {
     let mut number = 0u64;
-    for job in jobs {
-        match job {
-            Job::Remove(path) => drop(fs::remove_file(path)),
-            Job::Write {
-                body,
-                response,
-                done,
-            } => {
-                let Some(writer) = writer.upgrade() else {
-                    return;
-                };
-                number += 1;
-                let written = match own {
-                    Ok(own) => write(&own.folder, number, &body),
-                    Err(error) => Err(io::Error::new(error.kind(), error.to_string())),
-                };
-                let length = body.len() as u64;
-                writer.bytes.fetch_sub(length, Relaxed);
-                writer.files.fetch_sub(1, Relaxed);
-                match written {
-                    Ok(path) => {
-                        writer.failing.store(false, Relaxed);
-                        done(response(File {
-                            path,
-                            length,
-                            writer: writer.clone(),
-                        }));
-                    }
-                    Err(error) => writer.failed(&error),
+    while let Some(job) = jobs.blocking_recv() {
+        let Some(writer) = writer.upgrade() else {
+            return;
+        };
+        if let Job::Write {
+            body,
+            response,
+            done,
+        } = job
+        {
+            number += 1;
+            let written = match own {
+                Ok(own) => write(&own.folder, number, &body),
+                Err(error) => Err(io::Error::new(error.kind(), error.to_string())),
+            };
+            let length = body.len() as u64;
+            writer.bytes.fetch_sub(length, Relaxed);
+            match written {
+                Ok(path) => {
+                    writer.failing.store(false, Relaxed);
+                    done(response(File {
+                        path,
+                        length,
+                        writer: writer.clone(),
+                    }));
                 }
+                Err(error) => writer.failed(&error),
             }
+        }
+        let gone = std::mem::take(&mut *writer.gone.lock());
+        for path in gone {
+            fs::remove_file(path).ok();
         }
     }
 }
