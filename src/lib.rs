@@ -8,6 +8,7 @@ pub mod chain;
 pub mod cli;
 pub mod compile;
 pub mod gateway;
+pub mod listener;
 pub mod matcher;
 pub mod model;
 pub mod observe;
@@ -16,7 +17,9 @@ pub mod settings;
 pub mod snapshot;
 pub mod status;
 pub mod store;
+pub mod stream;
 pub mod sync;
+pub mod tls;
 pub mod upstream;
 
 pub use gateway::Gateway;

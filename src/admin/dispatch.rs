@@ -140,6 +140,11 @@ impl Admin {
             let id = address.id.as_deref().ok_or_else(Failure::not_found)?;
             return self.read(address, id).await;
         }
+        if kind == Kind::StreamRoute && !self.options.stream {
+            return Err(Failure::bad(
+                "stream mode is disabled, can not add stream routes",
+            ));
+        }
         self.writable().await?;
         if verb == Verbs::DELETE {
             return self.delete(address, query).await;

@@ -71,6 +71,8 @@ pub struct Options {
     pub key_required: bool,
     /// The addresses that may connect; empty for all. Default 127.0.0.0/24 and ::1.
     pub allow: IpSet,
+    /// Whether there are listeners for stream routes; without one, stream routes cannot be written. Default true.
+    pub stream: bool,
     /// What keys begin with when they are shown: the prefix of the store's group. Default `/apisix`.
     pub prefix: String,
 }
@@ -83,6 +85,7 @@ impl Options {
             cors: true,
             server_header,
             key_required: true,
+            stream: true,
             // These are networks, so the set is never the empty one, which would let everybody in.
             allow: IpSet::parse(["127.0.0.0/24", "::1"]).unwrap_or_default(),
             prefix: "/apisix".to_owned(),

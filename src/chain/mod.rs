@@ -2,11 +2,13 @@
 
 mod meta;
 mod run;
+mod stream;
 #[cfg(test)]
 mod tests;
 
 pub use meta::{Meta, MetaError};
 pub use run::{Failed, Outcome};
+pub use stream::Admission;
 
 use crossway_sdk::{
     definition::Instance,
@@ -20,6 +22,8 @@ use std::{cmp::Reverse, sync::Arc};
 pub enum Level {
     /// The service.
     Service,
+    /// The stream route. It has nothing above it.
+    Stream,
     /// The plugin config that the route refers to.
     PluginConfig,
     /// The route.
@@ -37,6 +41,7 @@ impl Level {
     pub fn name(self) -> &'static str {
         match self {
             Level::Service => "service",
+            Level::Stream => "stream_route",
             Level::PluginConfig => "plugin_config",
             Level::Route => "route",
             Level::ConsumerGroup => "consumer_group",
@@ -55,7 +60,7 @@ pub struct Entry {
     pub priority: i32,
     /// The phases that it takes part in.
     pub phases: Phases,
-    /// Whether it is an authenticator.
+    /// Whether it is an authenticator, or one runs inside of it.
     pub auth: bool,
     /// Whether a global copy gives way to one in the route's chain.
     pub prefer_route: bool,
@@ -70,7 +75,7 @@ pub struct Entry {
 }
 
 /// The phases that have a list of their own, in the order of [`Phases`]' bits.
-const PHASES: [Phases; 7] = [
+const PHASES: [Phases; 9] = [
     Phases::REWRITE,
     Phases::ACCESS,
     Phases::BEFORE_PROXY,
@@ -78,6 +83,8 @@ const PHASES: [Phases; 7] = [
     Phases::HEADER_FILTER,
     Phases::BODY_FILTER,
     Phases::LOG,
+    Phases::STREAM_ACCESS,
+    Phases::STREAM_LOG,
 ];
 
 /// A compiled chain.
@@ -85,7 +92,7 @@ pub struct Chain {
     of: ChainOf,
     entries: Box<[Placed]>,
     /// For each phase, positions in `entries`, in running order.
-    phases: [Box<[u16]>; 7],
+    phases: [Box<[u16]>; 9],
 }
 
 /// An entry and the slot of its per-request state. Slots stay the same when a consumer's plugins join a route's chain.
@@ -105,6 +112,7 @@ impl Chain {
             let slot = Slot {
                 chain: of,
                 index: u16::try_from(placed.len()).unwrap_or(u16::MAX),
+                part: 0,
             };
             placed.push(Placed {
                 entry,
@@ -130,6 +138,7 @@ impl Chain {
                 slot: Slot {
                     chain: self.of,
                     index: next,
+                    part: 0,
                 },
             });
             next = next.saturating_add(1);

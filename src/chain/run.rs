@@ -205,7 +205,7 @@ pub struct Failed {
 
 /// Why a plugin did not do its part, for the log.
 #[derive(Debug, thiserror::Error)]
-enum Cause {
+pub(super) enum Cause {
     #[error(transparent)]
     Error(#[from] Error),
     #[error("it panicked: {0}")]
@@ -213,13 +213,13 @@ enum Cause {
 }
 
 impl Cause {
-    fn panic(payload: &(dyn Any + Send)) -> Self {
+    pub(super) fn panic(payload: &(dyn Any + Send)) -> Self {
         let formatted = payload.downcast_ref::<String>().map(String::as_str);
         let message = formatted.or_else(|| payload.downcast_ref::<&str>().copied());
         Self::Panic(message.unwrap_or("without a message").to_owned())
     }
 
-    fn kind(&self) -> FailureKind {
+    pub(super) fn kind(&self) -> FailureKind {
         match self {
             Cause::Error(_) => FailureKind::Error,
             Cause::Panic(_) => FailureKind::Panic,
@@ -228,7 +228,7 @@ impl Cause {
 }
 
 /// Runs a piece of a plugin. The request that it was for ends, so nothing looks at what a panic left half done.
-fn caught<R>(piece: impl FnOnce() -> R) -> Result<R, Cause> {
+pub(super) fn caught<R>(piece: impl FnOnce() -> R) -> Result<R, Cause> {
     catch_unwind(AssertUnwindSafe(piece)).map_err(|payload| Cause::panic(&*payload))
 }
 

@@ -8,6 +8,8 @@ mod plugins;
 mod refusal;
 mod route;
 mod service;
+mod ssl;
+mod stream_route;
 mod upstream;
 mod workshop;
 
@@ -19,9 +21,10 @@ pub use workshop::Workshop;
 
 use crate::{
     chain::{Chain, Entry, Level},
-    matcher::Matcher,
+    matcher::{Matcher, SessionMatcher, SessionSpec},
     model::{self, Kind, ResourceKey},
-    snapshot::{ConsumerEntry, Consumers, Route, Snapshot},
+    snapshot::{ConsumerEntry, Consumers, Route, Snapshot, StreamRoute},
+    tls::Certificates,
     upstream::Upstream,
 };
 use bytes::Bytes;
@@ -32,7 +35,13 @@ use imbl::OrdMap;
 use plugins::Instances;
 use serde_json::Value;
 use service::ServicePart;
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::BTreeSet,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 /// All documents and what was compiled from them. A clone is cheap and independent: a change is tried on a clone, and a
 /// clone that is thrown away leaves no trace.
@@ -52,11 +61,24 @@ pub struct State {
     metadata: OrdMap<Arc<str>, Arc<Value>>,
     routes: OrdMap<Arc<str>, Arc<Route>>,
     matcher: Arc<Matcher<Arc<Route>>>,
+    stream_routes: OrdMap<Arc<str>, (SessionSpec, Arc<StreamRoute>)>,
+    session_matcher: Arc<SessionMatcher<Arc<StreamRoute>>>,
     global: Arc<Chain>,
     consumers: Arc<Consumers>,
+    certificates: Arc<Certificates>,
     no_plugins: Arc<Chain>,
     fresh: Vec<Fresh>,
     retired: Vec<Arc<Upstream>>,
+    changing: Arc<Changing>,
+}
+
+/// The change that is being compiled, for plugins whose places of use must agree with each other.
+#[derive(Default)]
+struct Changing {
+    /// Another one for each change in this process.
+    number: u64,
+    /// The documents that it replaces or removes.
+    places: BTreeSet<String>,
 }
 
 /// An upstream that was built and does not serve yet.
@@ -93,6 +115,7 @@ impl State {
     pub fn new(workshop: Arc<Workshop>) -> Self {
         let matcher = Arc::new(Matcher::new(workshop.mode, Vec::new()));
         let tables = consumers::tables(&workshop);
+        let certificates = Arc::new(Certificates::new(&workshop.tls));
         Self {
             workshop,
             revision: 0,
@@ -108,17 +131,26 @@ impl State {
             metadata: OrdMap::new(),
             routes: OrdMap::new(),
             matcher,
+            stream_routes: OrdMap::new(),
+            session_matcher: Arc::default(),
             global: Arc::new(Chain::compile(ChainOf::Global, Vec::new())),
             consumers: Arc::new(Consumers::new([], tables)),
+            certificates,
             no_plugins: Arc::new(Chain::compile(ChainOf::Route, Vec::new())),
             fresh: Vec::new(),
             retired: Vec::new(),
+            changing: Arc::default(),
         }
     }
 
     /// Applies changes. A document that is refused keeps its last good compiled form, if it had one; the refusals are returned.
     pub fn apply(&mut self, revision: u64, changes: Vec<Change>) -> Vec<Refusal> {
+        static CHANGES: AtomicU64 = AtomicU64::new(1);
         self.revision = revision;
+        self.changing = Arc::new(Changing {
+            number: CHANGES.fetch_add(1, Ordering::Relaxed),
+            places: changes.iter().map(|(key, _)| key.to_string()).collect(),
+        });
         let mut refusals = Vec::new();
         let mut dirty = BTreeSet::new();
         for (key, content) in changes {
@@ -142,6 +174,13 @@ impl State {
                 None => drop(self.documents.remove(&key)),
             }
             self.dependents.closure(&key, &mut dirty);
+            if key.kind == Kind::PluginMetadata {
+                let nesting: Vec<_> = self.instances.nesting(key.id.leaf()).cloned().collect();
+                for document in nesting {
+                    self.dependents.closure(&document, &mut dirty);
+                    dirty.insert(document);
+                }
+            }
             dirty.insert(key);
         }
         self.compile(&dirty, &mut refusals);
@@ -196,10 +235,11 @@ impl State {
 
     fn compile(&mut self, dirty: &BTreeSet<ResourceKey>, refusals: &mut Vec<Refusal>) {
         let mut routes = route::Batch::default();
-        let (mut consumers, mut globals) = (false, false);
+        let (mut consumers, mut globals, mut streams) = (false, false, false);
         for kind in ORDER {
             for key in dirty.iter().filter(|k| k.kind == kind) {
                 let done = match kind {
+                    Kind::Ssl => self.compile_ssl(key),
                     Kind::PluginMetadata => self.compile_metadata(key),
                     Kind::Upstream => self.compile_upstream(key),
                     Kind::Service => self.compile_service(key),
@@ -220,8 +260,12 @@ impl State {
                         }
                         self.compile_route(key, &mut routes)
                     }
+                    Kind::StreamRoute => {
+                        streams = true;
+                        self.compile_stream_route(key)
+                    }
                     // Nothing is made of these, which is no reason to take them unread.
-                    Kind::Secret | Kind::Ssl | Kind::Proto | Kind::StreamRoute => self.judge(key),
+                    Kind::Secret | Kind::Proto => self.judge(key),
                 };
                 if let Err(refusal) = done {
                     refusals.push(refusal);
@@ -233,6 +277,9 @@ impl State {
         }
         if globals {
             self.gather_globals();
+        }
+        if streams {
+            self.gather_stream_routes();
         }
         if !routes.is_empty() {
             self.matcher = Arc::new(routes.apply(&self.matcher));
@@ -341,8 +388,12 @@ impl State {
         Snapshot {
             revision: self.revision,
             routes: self.matcher.clone(),
+            streams: self.session_matcher.clone(),
             global: self.global.clone(),
             consumers: self.consumers.clone(),
+            certificates: self.certificates.clone(),
+            documents: self.documents.clone(),
+            metadata: self.metadata.clone(),
         }
     }
 

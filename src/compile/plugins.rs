@@ -1,17 +1,18 @@
 //! Plugin instances: one for each place of use, kept as long as its configuration stays the same.
 
-use super::{Fresh, Refusal, State, workshop::Offer};
+use super::{Fresh, Refusal, State, upstream::Use, workshop::Offer};
 use crate::{
     chain::{Entry, Level, Meta},
-    model::{Plugins, ResourceKey},
+    model::{Plugins, ResourceKey, unknown_plugin},
 };
 use bytes::Bytes;
 use crossway_sdk::{
-    build::BuildCx,
+    build::{Asked, BuildCx},
     definition::{Definition, Instance},
     exchange::Exchange,
     flow::{Error, Step},
     plugin::Scopes,
+    stream::StreamExchange,
     upstream::UpstreamHandle,
 };
 use imbl::OrdMap;
@@ -29,12 +30,23 @@ struct Built {
     config: Arc<Value>,
     metadata: Option<Arc<Value>>,
     asked: Arc<[(Option<Arc<str>>, UpstreamHandle)]>,
+    /// Plugins that run inside of it, with their metadata.
+    nested: Arc<[(&'static str, Option<Arc<Value>>)]>,
+    read: Arc<[(Box<str>, Bytes)]>,
     entry: Entry,
 }
 
 impl Instances {
     pub(super) fn forget(&mut self, key: &ResourceKey) {
         self.0.remove(key);
+    }
+
+    /// The documents in which a plugin runs inside of another one.
+    pub(super) fn nesting<'a>(&'a self, plugin: &'a str) -> impl Iterator<Item = &'a ResourceKey> {
+        let nests = move |b: &Built| b.nested.iter().any(|(name, _)| *name == plugin);
+        let held = self.0.iter();
+        held.filter(move |(_, built)| built.values().any(nests))
+            .map(|(key, _)| key)
     }
 }
 
@@ -50,9 +62,20 @@ impl Built {
                 None => true,
             })
         };
+        let same_documents = || {
+            self.read.iter().all(|(key, content)| {
+                let key = key.parse().ok();
+                key.and_then(|key| state.documents.get(&key)) == Some(content)
+            })
+        };
         *self.config == *config
             && self.metadata.as_deref() == metadata.map(|m| &**m)
+            && self
+                .nested
+                .iter()
+                .all(|(name, of)| of.as_deref() == state.metadata.get(*name).map(|m| &**m))
             && same_upstreams()
+            && same_documents()
     }
 }
 
@@ -76,11 +99,14 @@ impl State {
         let mut built = BTreeMap::new();
         let mut fresh = Vec::new();
         for (name, config) in plugins {
-            let Some(definition) = self.workshop.registry.get(name) else {
+            // To a stream route, a plugin without a stream half is one that does not exist.
+            let definition = self.workshop.registry.get(name);
+            let definition = definition.filter(|d| level != Level::Stream || d.has_stream());
+            let Some(definition) = definition else {
                 return Err(Refusal::new(
                     key,
                     &format!("/plugins/{name}"),
-                    format!("unknown plugin [{name}]"),
+                    unknown_plugin(name),
                 ));
             };
             let metadata = self.metadata.get(name.as_str());
@@ -114,8 +140,12 @@ impl State {
     ) -> Result<Built, Refusal> {
         let name = definition.name;
         let refuse = |path: &str, message: String| {
-            let message =
-                format!("failed to check the configuration of plugin {name} err: {message}");
+            let message = match level {
+                Level::Stream => format!(
+                    "failed to check the configuration of stream plugin [{name}]: {message}"
+                ),
+                _ => format!("failed to check the configuration of plugin {name} err: {message}"),
+            };
             Refusal::new(key, &format!("/plugins/{name}{path}"), message)
         };
         let (bare, meta) = split_meta(config).map_err(|e| refuse(&e.path, e.to_string()))?;
@@ -124,6 +154,11 @@ impl State {
         let offer = Offer {
             state: self,
             key,
+            using: match level {
+                Level::Stream => Use::Stream,
+                Level::Service => Use::Either,
+                _ => Use::Http,
+            },
             fresh: RefCell::default(),
         };
         let slot = self.workshop.registry.auth_slot(name);
@@ -138,7 +173,19 @@ impl State {
             }
             Err(error) => return Err(refuse(&error.path, error.to_string())),
         };
-        let asked = cx.into_asked().into();
+        let Asked {
+            upstreams,
+            nested,
+            documents,
+        } = cx.into_asked();
+        let is_auth = |name: &&str| {
+            let registry = &self.workshop.registry;
+            registry.get(name).is_some_and(Definition::is_auth)
+        };
+        let auth = definition.is_auth() || nested.iter().any(is_auth);
+        let nested = nested
+            .into_iter()
+            .map(|name| (name, self.metadata.get(name).cloned()));
         fresh.extend(offer.fresh.into_inner());
         let entry = Entry {
             name,
@@ -147,7 +194,7 @@ impl State {
                 .and_then(|m| m.priority)
                 .unwrap_or(definition.priority),
             phases: definition.phases,
-            auth: definition.is_auth(),
+            auth,
             prefer_route: definition.prefer_route,
             level,
             origin: origin.clone(),
@@ -157,7 +204,9 @@ impl State {
         Ok(Built {
             config: config.clone(),
             metadata,
-            asked,
+            asked: upstreams.into(),
+            nested: nested.collect(),
+            read: documents.into(),
             entry,
         })
     }
@@ -171,6 +220,7 @@ fn judge(
 ) -> Result<(), crossway_sdk::build::BuildError> {
     let scope = match level {
         Level::Service => Scopes::SERVICE,
+        Level::Stream => Scopes::STREAM,
         Level::Route | Level::PluginConfig => Scopes::ROUTE,
         Level::Consumer | Level::ConsumerGroup => Scopes::CONSUMER,
         Level::Global => Scopes::GLOBAL,
@@ -256,4 +306,8 @@ impl Instance for Off {
         Ok(())
     }
     fn log(&self, _: &mut Exchange<'_>) {}
+    fn stream_access<'a>(&'a self, _: &'a mut StreamExchange<'_>) -> Step<'a> {
+        Step::next()
+    }
+    fn stream_log(&self, _: &mut StreamExchange<'_>) {}
 }

@@ -1,6 +1,6 @@
 //! Routes: what matches, and what was resolved for it.
 
-use super::{Refusal, State, service::ServicePart};
+use super::{Refusal, State, service::ServicePart, upstream::Use};
 use crate::{
     chain::{Chain, Level},
     matcher::{HostPattern, Matcher, MethodSet, PathPattern, RouteKey, Spec},
@@ -58,9 +58,9 @@ impl State {
             .map(|s| self.services.get(s.as_str()).cloned());
         let service_part = service.as_ref().and_then(Option::as_deref);
         let mut spec = self.pattern(key, &id, &route, service_part)?;
-        let own_target = self.target(key, route.upstream_id.as_ref(), document.get("upstream"))?;
-        let target = match (own_target, service_part) {
-            (Target::None, Some(service)) => service.target.clone(),
+        let (named, written) = (route.upstream_id.as_ref(), document.get("upstream"));
+        let target = match (self.target(key, named, written, Use::Http)?, service_part) {
+            (Target::None, Some(service)) => service.target_for_http(key)?,
             (own, _) => own,
         };
         let chain = self.chain(key, &route, service_part)?;

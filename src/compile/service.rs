@@ -1,6 +1,6 @@
 //! Services: what their routes inherit.
 
-use super::{Refusal, State};
+use super::{Refusal, State, upstream::Use};
 use crate::{
     chain::{Chain, Entry, Level},
     model::{self, ResourceKey},
@@ -22,6 +22,24 @@ pub(super) struct ServicePart {
     pub(super) chain: Arc<Chain>,
 }
 
+impl ServicePart {
+    /// Where requests of an HTTP route go that names no upstream of its own.
+    pub(super) fn target_for_http(&self, route: &ResourceKey) -> Result<Target, Refusal> {
+        let refused = match &self.target {
+            Target::Upstream(upstream) => Use::Http.refuses(upstream.spec().scheme),
+            Target::Missing | Target::None => None,
+        };
+        let Some(why) = refused else {
+            return Ok(self.target.clone());
+        };
+        let message = format!(
+            "invalid configuration: the upstream of service [{}] is not for HTTP: {why} (at /service_id)",
+            self.id
+        );
+        Err(Refusal::new(route, "/service_id", message))
+    }
+}
+
 impl State {
     pub(super) fn compile_service(&mut self, key: &ResourceKey) -> Result<(), Refusal> {
         let id: Arc<str> = key.id.to_shared();
@@ -32,7 +50,12 @@ impl State {
             self.instances.forget(key);
             return Ok(());
         };
-        let target = self.target(key, service.upstream_id.as_ref(), document.get("upstream"))?;
+        let target = self.target(
+            key,
+            service.upstream_id.as_ref(),
+            document.get("upstream"),
+            Use::Either,
+        )?;
         let plugins = self.entries(key, &service.plugins, Level::Service)?;
         let part = ServicePart {
             id: id.clone(),

@@ -68,6 +68,29 @@ impl Authenticator for Door {
     }
 }
 
+/// Runs a [`Stamp`] inside.
+struct Folder {
+    _stamp: Nested,
+}
+
+#[derive(serde::Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct FolderConfig {
+    inner: Value,
+}
+
+#[phases]
+impl Plugin for Folder {
+    const NAME: &'static str = "folder";
+    const PRIORITY: i32 = 30;
+    type Config = FolderConfig;
+    fn build(config: FolderConfig, cx: &BuildCx<'_>) -> Result<Self, BuildError> {
+        let _stamp = cx.nested("/inner", "stamp", &config.inner)?;
+        Ok(Self { _stamp })
+    }
+    fn log(&self, _: &mut Exchange<'_>) {}
+}
+
 struct House {
     state: State,
     revision: u64,
@@ -86,10 +109,16 @@ impl House {
         let registry = Registry::default()
             .plugin(Definition::of::<Stamp>())
             .and_then(|r| r.plugin(Definition::auth::<Door>()))
+            .and_then(|r| r.plugin(Definition::of::<Folder>()))
             .unwrap();
         let workshop = Arc::new(Workshop {
             registry,
             environment: Arc::new(environment),
+            tls: Arc::new(
+                crate::tls::Environment::new(Default::default(), crate::tls::Staples::none())
+                    .unwrap(),
+            ),
+            https_port: None,
             mode: Mode::HostThenPath,
             metrics: prometheus::Registry::new(),
             shared: Default::default(),
@@ -376,4 +405,91 @@ fn what_is_refused_already_does_not_stand_in_the_way_of_others() {
     let better = json!({"nodes": {"127.0.0.1:1981": 1}}).to_string();
     assert_eq!(house.state.trial(&key, better.into()), Ok(()));
     assert!(house.state.trial(&key, "{\"nodes\": 1}".into()).is_err());
+}
+
+fn certificate(name: &str) -> Value {
+    let made = rcgen::generate_simple_self_signed(vec![name.to_owned()]).unwrap();
+    json!({"sni": name, "cert": made.cert.pem(), "key": made.signing_key.serialize_pem()})
+}
+
+#[test]
+fn a_change_of_one_certificate_prepares_that_one_alone() {
+    let mut house = House::new();
+    assert_eq!(house.put("ssls/a", certificate("a.test")), []);
+    assert_eq!(house.put("ssls/b", certificate("b.test")), []);
+    let before = house.state.snapshot().certificates;
+    let mut changed = certificate("c.test");
+    assert_eq!(house.put("ssls/a", changed.clone()), []);
+    let now = house.state.snapshot().certificates;
+    assert!(now.find("a.test").is_none() && now.find("c.test").is_some());
+    assert!(before.find("a.test").is_some(), "a snapshot never changes");
+    let of_b = [&before, &now].map(|c| c.find("b.test").unwrap().clone());
+    assert!(Arc::ptr_eq(&of_b[0], &of_b[1]));
+    // A route is nothing to certificates.
+    house.put("routes/1", json!({"uri": "/1", "upstream": upstream()}));
+    assert!(Arc::ptr_eq(&now, &house.state.snapshot().certificates));
+    changed["status"] = json!(0);
+    assert_eq!(house.put("ssls/a", changed.clone()), []);
+    assert!(house.state.snapshot().certificates.find("c.test").is_none());
+    changed["status"] = json!(1);
+    changed["type"] = json!("client");
+    assert_eq!(house.put("ssls/a", changed), []);
+    assert!(house.state.snapshot().certificates.find("c.test").is_none());
+    assert_eq!(house.delete("ssls/b"), []);
+    assert!(house.state.snapshot().certificates.find("b.test").is_none());
+}
+
+#[test]
+fn a_refused_certificate_leaves_its_last_good_form_serving() {
+    let mut house = House::new();
+    assert_eq!(house.put("ssls/a", certificate("a.test")), []);
+    let mut wrong = certificate("a.test");
+    wrong["key"] = certificate("a.test")["key"].clone();
+    let refusals = house.put("ssls/a", wrong);
+    assert_eq!(refusals.len(), 1);
+    assert_eq!(
+        (refusals[0].path.as_str(), refusals[0].message.as_str()),
+        (
+            "/key",
+            "invalid configuration: the private key does not fit the certificate (at /key)"
+        )
+    );
+    assert!(house.state.snapshot().certificates.find("a.test").is_some());
+}
+
+#[test]
+fn metadata_of_a_plugin_inside_of_another_reaches_the_outer_one() {
+    let mut house = House::new();
+    let refusals = house.put(
+        "routes/r",
+        json!({"uri": "/n", "upstream": upstream(), "plugins": {"folder": {"inner": {"text": 1}}}}),
+    );
+    assert_eq!(refusals, []);
+    let instance = |house: &House| {
+        let route = house.route("r");
+        let entry = route.chain.entries().next().unwrap();
+        Arc::as_ptr(&entry.instance).cast::<()>()
+    };
+    let first = instance(&house);
+    house.put("plugin_metadata/door", json!({"a": 1}));
+    assert_eq!(instance(&house), first, "another plugin's metadata");
+    house.put("plugin_metadata/stamp", json!({"a": 1}));
+    let second = instance(&house);
+    assert_ne!(second, first);
+    house.put("plugin_metadata/stamp", json!({"a": 1}));
+    assert_eq!(instance(&house), second, "nothing changed");
+}
+
+#[test]
+fn a_refusal_of_a_plugin_inside_of_another_names_both() {
+    let mut house = House::new();
+    let refusals = house.put(
+        "routes/r",
+        json!({"uri": "/n", "upstream": upstream(), "plugins": {"folder": {"inner": {"text": 0}}}}),
+    );
+    let [refusal] = refusals.as_slice() else {
+        panic!("{refusals:?}")
+    };
+    assert_eq!(refusal.path, "/plugins/folder/inner/text");
+    assert!(refusal.message.contains("plugin folder") && refusal.message.contains("plugin stamp"));
 }

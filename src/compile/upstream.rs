@@ -4,6 +4,7 @@ use super::{Fresh, Refusal, State, checks, plugins::refuse_secrets};
 use crate::{
     model::{self, Id, Kind, ResourceKey, health, upstream::HashOn},
     snapshot::Target,
+    tls::Pair,
     upstream::{
         HashKey, Keepalive, NodeSpec, OnAllUnhealthy, PassHost, Scheme, Spec, Timeouts, Tls,
         Upstream,
@@ -11,7 +12,10 @@ use crate::{
 };
 use crossway_sdk::expr::{Template, Variable};
 use http::{HeaderName, HeaderValue};
-use pingora_core::utils::tls::CertKey;
+use pingora_core::{
+    protocols::tls::CaType,
+    utils::tls::{CertKey, WrappedX509, parse_x509},
+};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 use serde_json::Value;
 use std::{
@@ -22,7 +26,27 @@ use std::{
 /// One key for all fingerprints of this process.
 static FINGERPRINTS: LazyLock<RandomState> = LazyLock::new(RandomState::new);
 
-const NEEDS_HTTP: &str = "an HTTP route needs http, https, grpc or grpcs";
+/// What an upstream is to be used for, as far as its scheme decides that.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Use {
+    /// An HTTP route.
+    Http,
+    /// A stream route. As in APISIX, the schemes of HTTP count as `tcp` there: `http` is the default.
+    Stream,
+    /// A service, which can have routes of both kinds.
+    Either,
+}
+
+impl Use {
+    /// Why an upstream of this scheme cannot be used so.
+    pub(super) fn refuses(self, scheme: Scheme) -> Option<&'static str> {
+        (self == Self::Http && scheme.is_layer_four())
+            .then_some("an HTTP route needs http, https, grpc or grpcs")
+    }
+}
+
+/// Nothing here speaks it. It is taken as a document.
+const KAFKA: &str = "the scheme kafka is not available";
 
 impl State {
     pub(super) fn compile_upstream(&mut self, key: &ResourceKey) -> Result<(), Refusal> {
@@ -31,8 +55,7 @@ impl State {
             self.retired.extend(self.upstreams.remove(&id));
             return Ok(());
         };
-        if is_layer_four(upstream.scheme) {
-            // Taken as a document; nothing on the HTTP side can use it.
+        if upstream.scheme == model::upstream::Scheme::Kafka {
             self.retired.extend(self.upstreams.remove(&id));
             return Ok(());
         }
@@ -41,26 +64,29 @@ impl State {
         Ok(())
     }
 
-    /// Where the requests of a route or service go: `upstream_id` wins over an inline upstream.
+    /// Where the requests of a route or service, or the sessions of a stream route, go: `upstream_id` wins over an inline
+    /// upstream.
     pub(super) fn target(
         &mut self,
         key: &ResourceKey,
         id: Option<&Id>,
         inline: Option<&Value>,
+        using: Use,
     ) -> Result<Target, Refusal> {
         if let Some(id) = id {
-            if let Some(found) = self.upstreams.get(id.as_str()) {
-                return Ok(Target::Upstream(found.clone()));
-            }
-            return match self.is_stream_upstream(id) {
-                true => Err(Refusal::new(
-                    key,
-                    "/upstream_id",
-                    format!(
-                        "invalid configuration: upstream [{id}] is not for HTTP: {NEEDS_HTTP} (at /upstream_id)"
-                    ),
-                )),
-                false => Ok(Target::Missing),
+            let unfit = |why: &str| {
+                let message = format!(
+                    "invalid configuration: upstream [{id}] cannot be used here: {why} (at /upstream_id)"
+                );
+                Err(Refusal::new(key, "/upstream_id", message))
+            };
+            return match self.upstreams.get(id.as_str()) {
+                Some(found) => match using.refuses(found.spec().scheme) {
+                    Some(why) => unfit(why),
+                    None => Ok(Target::Upstream(found.clone())),
+                },
+                None if self.is_kafka(id) => unfit(KAFKA),
+                None => Ok(Target::Missing),
             };
         }
         let Some(document) = inline else {
@@ -68,13 +94,7 @@ impl State {
         };
         let decoded =
             model::decode::<model::Upstream>(document).map_err(|p| Refusal::of_problem(key, p))?;
-        if is_layer_four(decoded.scheme) {
-            let message = format!(
-                "invalid configuration: property \"upstream\" validation failed: property \"scheme\" \
-                 validation failed: {NEEDS_HTTP}"
-            );
-            return Err(Refusal::new(key, "/upstream/scheme", message));
-        }
+        fit(key, "/upstream", &decoded, using)?;
         let built = self.upstream(
             key,
             "/upstream",
@@ -85,13 +105,13 @@ impl State {
         Ok(Target::Upstream(built.settle(&mut self.fresh)))
     }
 
-    /// Whether there is an upstream of that id, but with a scheme for stream routes.
-    fn is_stream_upstream(&self, id: &Id) -> bool {
+    fn is_kafka(&self, id: &Id) -> bool {
         let key = ResourceKey {
             kind: Kind::Upstream,
             id: id.clone(),
         };
-        matches!(self.decode::<model::Upstream>(&key), Ok(Some((u, _))) if is_layer_four(u.scheme))
+        let decoded = self.decode::<model::Upstream>(&key);
+        matches!(decoded, Ok(Some((u, _))) if u.scheme == model::upstream::Scheme::Kafka)
     }
 
     /// Puts down an inline upstream that is gone. One in another form takes its place when it starts, and an upstream
@@ -113,10 +133,12 @@ impl State {
         key: &ResourceKey,
         identity: &str,
         document: &Value,
+        using: Use,
     ) -> Result<Built, Refusal> {
         model::check(Kind::Upstream, document).map_err(|p| Refusal::of_problem(key, p))?;
         let decoded =
             model::decode::<model::Upstream>(document).map_err(|p| Refusal::of_problem(key, p))?;
+        fit(key, "", &decoded, using)?;
         self.upstream(key, "", identity, decoded, document)
     }
 
@@ -153,6 +175,7 @@ impl State {
         }
         let mut spec = lower(identity, &model).map_err(|(path, message)| refuse(path, message))?;
         spec.tls.client_cert = client_cert;
+        spec.tls.ca = authorities(&model).map_err(|(path, message)| refuse(&path, message))?;
         let previous = before.as_ref().map(|(upstream, _)| upstream);
         let built = Upstream::build(spec, previous, &self.workshop.environment);
         built
@@ -199,22 +222,40 @@ impl State {
     }
 }
 
+/// The authorities that the upstream names itself. Pingora finds out only when it connects that one cannot be used, so
+/// that is tried here.
+fn authorities(model: &model::Upstream) -> Result<Option<Arc<CaType>>, (String, String)> {
+    let Some(named) = model.tls.as_ref().and_then(|t| t.ca_certs.as_ref()) else {
+        return Ok(None);
+    };
+    let mut store = rustls::RootCertStore::empty();
+    let mut all = Vec::new();
+    for (index, text) in named.iter().enumerate() {
+        let at = |message: String| (format!("/tls/ca_certs/{index}"), message);
+        refuse_secrets(&Value::String(text.clone()), &mut String::new())
+            .map_err(|e| at(e.message))?;
+        for der in CertificateDer::pem_slice_iter(text.as_bytes()) {
+            let der = der.map_err(|e| at(format!("failed to parse cert: {e}")))?;
+            x509_parser::parse_x509_certificate(&der)
+                .map_err(|e| at(format!("failed to parse cert: {e}")))?;
+            store
+                .add(der.clone())
+                .map_err(|e| at(format!("failed to parse cert: {e}")))?;
+            all.push(WrappedX509::new(der.to_vec(), parse_x509));
+        }
+    }
+    Ok(Some(all.into()))
+}
+
 fn pair(cert: &str, key: &str) -> Result<Arc<CertKey>, String> {
     for text in [cert, key] {
         refuse_secrets(&Value::String(text.to_owned()), &mut String::new())
             .map_err(|e| e.to_string())?;
     }
-    let chain = CertificateDer::pem_slice_iter(cert.as_bytes()).map(|der| der.map(|d| d.to_vec()));
-    let chain = chain
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(|e| format!("failed to parse cert: {e}"))?;
-    if chain.is_empty() {
-        return Err("failed to parse cert: no certificate found".to_owned());
-    }
+    // Pingora takes both on trust, and finds out when it connects.
+    let known = Pair::from_pem(cert, key).map_err(|e| e.to_string())?;
+    let chain = known.chain().iter().map(|der| der.to_vec()).collect();
     let key = PrivateKeyDer::from_pem_slice(key.as_bytes())
-        .map_err(|e| format!("failed to parse key: {e}"))?;
-    // Pingora takes the key on trust when it connects.
-    rustls::crypto::ring::sign::any_supported_type(&key)
         .map_err(|e| format!("failed to parse key: {e}"))?;
     Ok(Arc::new(CertKey::new(chain, key.secret_der().to_vec())))
 }
@@ -239,21 +280,40 @@ impl Built {
     }
 }
 
-fn is_layer_four(scheme: model::upstream::Scheme) -> bool {
+/// Refuses an upstream whose scheme is not for this use; `at` is where it stands in the document.
+fn fit(key: &ResourceKey, at: &str, model: &model::Upstream, using: Use) -> Result<(), Refusal> {
+    let why = match model.scheme {
+        model::upstream::Scheme::Kafka => Some(KAFKA),
+        other => using.refuses(scheme(other)),
+    };
+    let Some(why) = why else { return Ok(()) };
+    let place = at.strip_prefix('/').map_or_else(String::new, |place| {
+        format!("property \"{place}\" validation failed: ")
+    });
+    let message =
+        format!("invalid configuration: {place}property \"scheme\" validation failed: {why}");
+    Err(Refusal::new(key, &format!("{at}/scheme"), message))
+}
+
+fn scheme(model: model::upstream::Scheme) -> Scheme {
     use model::upstream::Scheme as S;
-    matches!(scheme, S::Tcp | S::Tls | S::Udp | S::Kafka)
+    match model {
+        // Never built.
+        S::Http | S::Kafka => Scheme::Http,
+        S::Https => Scheme::Https,
+        S::Grpc => Scheme::Grpc,
+        S::Grpcs => Scheme::Grpcs,
+        S::Tcp => Scheme::Tcp,
+        S::Tls => Scheme::Tls,
+        S::Udp => Scheme::Udp,
+    }
 }
 
 /// What is wrong, and at which JSON pointer inside the upstream.
 pub(super) type Wrong = (&'static str, String);
 
 fn lower(identity: &str, model: &model::Upstream) -> Result<Spec, Wrong> {
-    let scheme = match model.scheme {
-        model::upstream::Scheme::Https => Scheme::Https,
-        model::upstream::Scheme::Grpc => Scheme::Grpc,
-        model::upstream::Scheme::Grpcs => Scheme::Grpcs,
-        _ => Scheme::Http,
-    };
+    let scheme = scheme(model.scheme);
     let Some(nodes) = &model.nodes else {
         let registry = model.discovery_type.as_deref().unwrap_or_default();
         return Err((
@@ -261,13 +321,23 @@ fn lower(identity: &str, model: &model::Upstream) -> Result<Spec, Wrong> {
             format!("service discovery by {registry} is not available yet"),
         ));
     };
-    let nodes = nodes.iter().map(|node| NodeSpec {
-        host: node.host.as_str().into(),
-        port: node.port.unwrap_or(scheme.default_port()),
-        weight: node.weight,
-        priority: node.priority,
+    let nodes = nodes.iter().map(|node| {
+        let port = node.port.or(scheme.default_port()).ok_or_else(|| {
+            let message = format!(
+                "node {}: a port is needed with scheme {}",
+                node.host,
+                scheme.as_str()
+            );
+            ("/nodes", message)
+        })?;
+        Ok(NodeSpec {
+            host: node.host.as_str().into(),
+            port,
+            weight: node.weight,
+            priority: node.priority,
+        })
     });
-    let mut spec = Spec::new(identity, nodes.collect());
+    let mut spec = Spec::new(identity, nodes.collect::<Result<_, Wrong>>()?);
     spec.scheme = scheme;
     if let Some(name) = &model.name {
         spec.name = name.as_str().into();
@@ -281,6 +351,7 @@ fn lower(identity: &str, model: &model::Upstream) -> Result<Spec, Wrong> {
             send: timeout.send_duration(),
             read: timeout.read_duration(),
         };
+        spec.idle = Some(spec.timeouts.send.max(spec.timeouts.read));
     }
     spec.retries = model.retries;
     spec.retry_timeout = model

@@ -1,14 +1,17 @@
 //! What compiling needs beside documents: plugins, balancers, live upstreams, and where metrics go.
 
-use super::{Fresh, State};
+use super::{Fresh, State, upstream::Use};
 use crate::{
     matcher::Mode,
     model::ResourceKey,
+    tls,
     upstream::{Environment, Upstream},
 };
+use bytes::Bytes;
 use crossway_sdk::{
-    build::{BuildError, Host},
+    build::{BuildError, Enabled, Host},
     definition::Registry,
+    endpoint::Endpoint,
     shared::SharedStates,
     upstream::UpstreamHandle,
 };
@@ -24,6 +27,10 @@ pub struct Workshop {
     pub registry: Registry,
     /// Where upstreams live: balancers, runtime, names, TLS.
     pub environment: Arc<Environment>,
+    /// What all names share that are served over TLS.
+    pub tls: Arc<tls::Environment>,
+    /// The port by which clients reach the gateway over TLS, if there is one.
+    pub https_port: Option<u16>,
     /// How routes are matched.
     pub mode: Mode,
     /// The registry behind the metrics endpoint.
@@ -81,6 +88,8 @@ pub(super) struct Offer<'a> {
     pub(super) state: &'a State,
     /// The document whose plugins are built.
     pub(super) key: &'a ResourceKey,
+    /// What upstreams are asked for.
+    pub(super) using: Use,
     /// Upstreams that plugins had built.
     pub(super) fresh: std::cell::RefCell<Vec<Fresh>>,
 }
@@ -90,6 +99,7 @@ impl Host for Offer<'_> {
         self.state
             .upstreams
             .get(id)
+            .filter(|u| self.using.refuses(u.spec().scheme).is_none())
             .map(|u| UpstreamHandle::new(u.clone()))
     }
 
@@ -101,11 +111,21 @@ impl Host for Offer<'_> {
     ) -> Result<UpstreamHandle, BuildError> {
         let built = self
             .state
-            .inline_upstream(self.key, &format!("{resource}#{place}"), document)
+            .inline_upstream(
+                self.key,
+                &format!("{resource}#{place}"),
+                document,
+                self.using,
+            )
             .map_err(|e| BuildError::new(e.path, e.message))?;
         Ok(UpstreamHandle::new(
             built.settle(&mut self.fresh.borrow_mut()),
         ))
+    }
+
+    fn document(&self, collection: &str, id: &str) -> Option<Bytes> {
+        let key = format!("{collection}/{id}").parse().ok()?;
+        self.state.documents.get(&key).cloned()
     }
 
     fn metrics(&self) -> &prometheus::Registry {
@@ -116,11 +136,36 @@ impl Host for Offer<'_> {
         &self.state.workshop.shared
     }
 
+    fn https_port(&self) -> Option<u16> {
+        self.state.workshop.https_port
+    }
+
     fn runtime(&self) -> tokio::runtime::Handle {
         self.state.workshop.environment.runtime.clone()
     }
 
     fn attribute(&self, plugin: &str) -> Option<&Value> {
         self.state.workshop.attributes.get(plugin)
+    }
+
+    fn plugin(&self, name: &str) -> Option<Enabled<'_>> {
+        let registry = &self.state.workshop.registry;
+        Some(Enabled {
+            definition: registry.get(name)?,
+            metadata: self.state.metadata.get(name).map(|m| &**m),
+            auth: registry.auth_slot(name),
+        })
+    }
+
+    fn endpoints(&self) -> &[Endpoint] {
+        self.state.workshop.registry.endpoints()
+    }
+
+    fn change(&self) -> u64 {
+        self.state.changing.number
+    }
+
+    fn is_changing(&self, resource: &str) -> bool {
+        self.state.changing.places.contains(resource)
     }
 }

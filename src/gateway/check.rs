@@ -40,7 +40,7 @@ pub(super) fn check(parts: Parts, arguments: &cli::Check) -> Result<(), Failure>
     refusals.extend(state.dangling());
     if refusals.is_empty() {
         for (key, at) in &places {
-            if let Some(why) = without_effect(key.kind) {
+            if let Some(why) = without_effect(key.kind, &settings) {
                 let note = format!("{at}: {key}: note: it has no effect, since {why}");
                 say(&mut std::io::stderr(), &note);
             }
@@ -65,9 +65,11 @@ pub(super) fn check(parts: Parts, arguments: &cli::Check) -> Result<(), Failure>
 }
 
 /// Why documents of this kind are kept and nothing comes of them.
-fn without_effect(kind: Kind) -> Option<&'static str> {
+fn without_effect(kind: Kind, settings: &Settings) -> Option<&'static str> {
     match kind {
-        Kind::StreamRoute => Some("TCP and UDP are not served yet"),
+        Kind::StreamRoute if !settings.stream.enabled() => {
+            Some("the settings have no listener for it (stream.tcp, stream.udp)")
+        }
         Kind::Secret => Some("references to secrets are not resolved yet"),
         Kind::Proto => Some("no plugin uses protos yet"),
         _ => None,

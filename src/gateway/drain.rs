@@ -1,12 +1,6 @@
 //! The end of the process: stop accepting, finish what is in flight, leave.
 
-use crate::{observe::metrics::Traffic, status::Life};
-use async_trait::async_trait;
-use pingora_core::server::{ShutdownSignal, ShutdownSignalWatch};
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// How often the requests in flight are counted while draining.
@@ -14,55 +8,48 @@ const TICK: Duration = Duration::from_millis(20);
 /// So long nothing may be in flight before the process leaves: a request may have been read but not counted yet.
 const QUIET: Duration = Duration::from_millis(100);
 
-/// Tells Pingora when to stop, and everybody else that it does.
-pub(super) struct Stop {
-    terminate: tokio::sync::Mutex<Signal>,
-    quit: tokio::sync::Mutex<Signal>,
-    interrupt: tokio::sync::Mutex<Signal>,
-    life: Arc<Life>,
-    begun: tokio::sync::watch::Sender<bool>,
+/// The signals that end the process.
+pub(super) struct Signals {
+    terminate: Signal,
+    quit: Signal,
+    interrupt: Signal,
 }
 
-impl Stop {
-    /// Listens for SIGTERM, for SIGQUIT, which nginx and the images of APISIX are stopped by, and for SIGINT. `life` ends before the listeners close; the receiver hears of it.
-    pub(super) fn new(
-        life: Arc<Life>,
-    ) -> std::io::Result<(Self, tokio::sync::watch::Receiver<bool>)> {
-        let (begun, heard) = tokio::sync::watch::channel(false);
-        let stop = Self {
-            terminate: tokio::sync::Mutex::new(signal(SignalKind::terminate())?),
-            quit: tokio::sync::Mutex::new(signal(SignalKind::quit())?),
-            interrupt: tokio::sync::Mutex::new(signal(SignalKind::interrupt())?),
-            life,
-            begun,
-        };
-        Ok((stop, heard))
+/// How the process is to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    /// With what is in flight finished.
+    Drain,
+    /// At once.
+    Now,
+}
+
+impl Signals {
+    /// Listens for SIGTERM, for SIGQUIT, which nginx and the images of APISIX are stopped by, and for SIGINT.
+    pub(super) fn new() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            quit: signal(SignalKind::quit())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    /// Waits for one of them.
+    pub(super) async fn wait(&mut self) -> End {
+        tokio::select! {
+            _ = self.terminate.recv() => End::Drain,
+            _ = self.quit.recv() => End::Drain,
+            _ = self.interrupt.recv() => End::Now,
+        }
     }
 }
 
-#[async_trait]
-impl ShutdownSignalWatch for Stop {
-    async fn recv(&self) -> ShutdownSignal {
-        let mut terminate = self.terminate.lock().await;
-        let mut quit = self.quit.lock().await;
-        let mut interrupt = self.interrupt.lock().await;
-        let signal = tokio::select! {
-            _ = terminate.recv() => ShutdownSignal::GracefulTerminate,
-            _ = quit.recv() => ShutdownSignal::GracefulTerminate,
-            _ = interrupt.recv() => ShutdownSignal::FastShutdown,
-        };
-        self.life.end();
-        self.begun.send_replace(true);
-        signal
-    }
-}
-
-/// Waits until nothing is in flight, or for `limit`; how many requests were left.
-pub(super) async fn drained(traffic: &Traffic, limit: Duration) -> u64 {
+/// Waits until nothing is in flight, or for `limit`; how much was left.
+pub(super) async fn drained(in_flight: impl Fn() -> u64, limit: Duration) -> u64 {
     let deadline = Instant::now() + limit;
     let mut quiet_since = None;
     loop {
-        let in_flight = traffic.totals().in_flight;
+        let in_flight = in_flight();
         let now = Instant::now();
         if in_flight == 0 {
             let since = *quiet_since.get_or_insert(now);

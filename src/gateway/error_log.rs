@@ -3,7 +3,7 @@
 use crate::{compile::Workshop, observe::tap, sync::Authority};
 use crossway_plugins::error_log_logger::{ErrorLogLogger, Level, Shipper};
 use crossway_sdk::{
-    build::{BuildCx, BuildError, Host},
+    build::{BuildCx, BuildError, Enabled, Host},
     plugin::Plugin,
     shared::SharedStates,
     upstream::UpstreamHandle,
@@ -102,6 +102,10 @@ impl Host for Surroundings<'_> {
 
     fn runtime(&self) -> tokio::runtime::Handle {
         self.0.environment.runtime.clone()
+    }
+
+    fn plugin(&self, _: &str) -> Option<Enabled<'_>> {
+        None
     }
 
     fn attribute(&self, plugin: &str) -> Option<&Value> {

@@ -3,14 +3,17 @@
 mod check;
 mod connections;
 mod drain;
+mod edge;
 mod error_log;
 mod explain;
+mod handshakes;
 mod memory;
 mod open;
 mod options;
 mod reports;
 mod rotate;
 mod run;
+mod streams;
 
 use crate::{
     cli::{Arguments, Command},

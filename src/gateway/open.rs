@@ -4,10 +4,12 @@ use super::{Failure, Parts};
 use crate::{
     compile::Workshop,
     matcher::Mode,
-    settings::{RouterMode, Settings, StoreKind},
+    settings::{RouterMode, Settings, StoreKind, TlsProtocol},
     store::{Embedded, FileStore, HistoryLimit, Memory, Store, embedded::EmbeddedOptions},
+    tls,
     upstream::{Environment, names::SystemResolver},
 };
+use rustls_pki_types::{CertificateDer, pem::PemObject};
 use std::{fs::DirBuilder, os::unix::fs::DirBuilderExt, path::Path, sync::Arc};
 use tokio::runtime::Handle;
 
@@ -37,18 +39,92 @@ pub(super) fn workshop(
         servers => SystemResolver::with_servers(servers),
     };
     let resolver = Arc::new(resolver.map_err(Failure::new)?);
-    let mut environment = Environment::new(runtime, resolver, None);
+    let ca_file = ca_file(settings)?;
+    let mut environment = Environment::new(runtime, resolver, ca_file);
     environment.balancers = parts.balancers;
     environment.checks_enabled = checks_enabled;
     Ok(Arc::new(Workshop {
         registry: parts.registry,
         environment: Arc::new(environment),
+        tls: Arc::new(tls(settings)?),
+        https_port: settings
+            .listen
+            .https
+            .as_ref()
+            .and_then(|all| all.iter().next())
+            .map(|address| address.port()),
         mode: mode(settings.router.mode),
         metrics,
         shared: Default::default(),
-        attributes: settings.plugin_attr.clone().into_iter().collect(),
+        attributes: attributes(settings),
         live: Default::default(),
     }))
+}
+
+/// The file with the authorities of nodes, which must be there and hold some: Pingora would trust nobody, or panic.
+pub(super) fn ca_file(settings: &Settings) -> Result<Option<String>, Failure> {
+    let Some(path) = &settings.upstream.ca_file else {
+        return Ok(None);
+    };
+    let failure = |error: &dyn std::fmt::Display| {
+        Failure(format!(
+            "settings: upstream.ca_file: {}: {error}",
+            path.display()
+        ))
+    };
+    let mut store = rustls::RootCertStore::empty();
+    for certificate in CertificateDer::pem_file_iter(path).map_err(|e| failure(&e))? {
+        let certificate = certificate.map_err(|e| failure(&e))?;
+        store.add(certificate).map_err(|e| failure(&e))?;
+    }
+    if store.is_empty() {
+        return Err(failure(&"no CERTIFICATE section found"));
+    }
+    let path = path
+        .to_str()
+        .ok_or_else(|| failure(&"the path is not UTF-8"))?;
+    Ok(Some(path.to_owned()))
+}
+
+/// What all names share that are served over TLS.
+fn tls(settings: &Settings) -> Result<tls::Environment, Failure> {
+    let settings = &settings.tls;
+    let staples = match &settings.ocsp_dir {
+        None => tls::Staples::none(),
+        Some(directory) => tls::Staples::open(directory).map_err(|e| {
+            let directory = directory.display();
+            Failure(format!("settings: tls.ocsp_dir: {directory}: {e}"))
+        })?,
+    };
+    let version = |protocol: &TlsProtocol| match protocol {
+        TlsProtocol::V1_2 => tls::Version::Tls12,
+        TlsProtocol::V1_3 => tls::Version::Tls13,
+    };
+    let options = tls::Options {
+        fallback_sni: settings
+            .fallback_sni
+            .as_deref()
+            .map(|n| tls::normal(n).into()),
+        protocols: settings.protocols.iter().map(version).collect(),
+        session_tickets: settings.session_tickets,
+        session_cache: settings.session_cache,
+    };
+    tls::Environment::new(options, staples).map_err(Failure::new)
+}
+
+/// `plugin_attr`, and where plugins may keep files.
+fn attributes(settings: &Settings) -> serde_json::Map<String, serde_json::Value> {
+    let mut all: serde_json::Map<_, _> = settings.plugin_attr.clone().into_iter().collect();
+    let cache = all
+        .entry("proxy-cache")
+        .or_insert_with(|| serde_json::json!({}));
+    if let Some(cache) = cache.as_object_mut() {
+        let directory = settings.data_dir.join("proxy-cache");
+        cache
+            .entry("directory")
+            .or_insert_with(|| directory.to_string_lossy().into());
+    }
+    all
 }
 
 fn mode(mode: RouterMode) -> Mode {

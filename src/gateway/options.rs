@@ -1,7 +1,13 @@
 //! From settings to what the data plane takes.
 
-use crate::{matcher::target, proxy::Options, settings::Settings};
-use pingora_core::server::configuration::ServerConf;
+use crate::{
+    listener::http::{self, head},
+    matcher::target,
+    proxy::Options,
+    settings::Settings,
+};
+use pingora_core::{apps::HttpServerOptions, server::configuration::ServerConf};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::time::Duration;
 
 /// A client that does not read its response for so long is given up.
@@ -27,29 +33,81 @@ pub(super) fn of_proxy(settings: &Settings) -> Options {
             .listen
             .http
             .iter()
+            .chain(settings.listen.https.iter().flat_map(|a| a.iter()))
             .map(|a| (a.port(), a.port().into()))
             .collect(),
     }
 }
 
-/// Pingora's own settings. The process leaves as soon as nothing is in flight (see `drain`), so that the grace period
-/// is only the bound of that.
+/// Pingora's own settings.
 pub(super) fn of_pingora(settings: &Settings) -> ServerConf {
-    let threads = settings.worker_threads().get();
     ServerConf {
-        threads,
+        threads: settings.worker_threads().get(),
         upstream_keepalive_pool_size: settings.upstream.keepalive_pool_size,
-        grace_period_seconds: Some(
-            settings
-                .shutdown
-                .drain_timeout
-                .0
-                .as_secs()
-                .saturating_add(5),
-        ),
-        graceful_shutdown_timeout_seconds: Some(1),
+        ca_file: settings
+            .upstream
+            .ca_file
+            .as_ref()
+            .map(|path| path.display().to_string()),
         // Each request bounds its own tries by its upstream's `retries`.
         max_retries: usize::MAX,
         ..ServerConf::default()
     }
+}
+
+/// CONNECT is refused by `proxy::admit`, with a page and a line in the access log. Pingora's own refusal has neither.
+pub(super) fn of_pingora_http() -> HttpServerOptions {
+    let mut options = HttpServerOptions::default();
+    options.allow_connect_method_proxying = true;
+    options
+}
+
+/// The bounds of HTTP connections.
+pub(super) fn of_http(settings: &Settings) -> http::Options {
+    let limits = &settings.limits;
+    let fields = limits.uri_bytes + limits.header_bytes + 32 * limits.header_count;
+    http::Options {
+        head: head::Limits {
+            target: limits.uri_bytes,
+            fields: limits.header_bytes,
+            count: limits.header_count,
+        },
+        header_timeout: limits.header_timeout.0,
+        keepalive_timeout: limits.keepalive_timeout.0,
+        requests: limits.requests_per_connection,
+        body_rate: limits.body_rate,
+        response_rate: limits.response_rate,
+        h2c: settings.listen.h2c,
+        http2: http::Http2 {
+            streams: limits.http2.streams,
+            header_list: u32::try_from(fields).unwrap_or(u32::MAX),
+            stream_window: limits.http2.stream_window,
+            connection_window: limits.http2.connection_window,
+        },
+    }
+}
+
+/// How many client connections there may be. Those to upstreams, the store and the logs need files, too.
+pub(super) fn connections(settings: &Settings) -> usize {
+    match settings.limits.connections {
+        0 => {
+            let files = usize::try_from(most_files()).unwrap_or(usize::MAX);
+            files - files / 8
+        }
+        connections => connections,
+    }
+}
+
+/// How many files the process may have open, after asking for as many as it may ask for.
+fn most_files() -> u64 {
+    let limit = getrlimit(Resource::Nofile);
+    let most = Rlimit {
+        current: limit.maximum,
+        maximum: limit.maximum,
+    };
+    let current = match setrlimit(Resource::Nofile, most) {
+        Ok(()) => limit.maximum,
+        Err(_) => limit.current,
+    };
+    current.unwrap_or(u64::MAX)
 }

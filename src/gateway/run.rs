@@ -2,29 +2,26 @@
 
 use super::{
     Failure, Parts,
-    connections::Counted,
-    drain::{self, Stop},
-    error_log, memory, open, options,
+    drain::{self, End, Signals},
+    edge, error_log,
+    handshakes::Handshakes,
+    memory, open, options,
     reports::Reports,
     rotate::Rotations,
-    say,
+    streams,
 };
 use crate::{
     admin, cli,
     compile::State,
+    listener::{Counters, Stop, http::Http},
     observe::{self, AccessLog, Metrics, metrics::Family},
     proxy::Proxy,
     settings::{KeyOrigin, Role, Settings, admin_keys, environment},
     status::{self, Life},
     sync::Authority,
 };
-use pingora_core::{
-    listeners::{L4BufferSettings, ListenerConfig},
-    server::{RunArgs, Server},
-    services::listening::Service,
-};
 use std::{
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    net::SocketAddr,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -55,6 +52,8 @@ pub(super) fn run(parts: Parts, file: cli::SettingsFile) -> Result<(), Failure> 
         control.handle().clone(),
         true,
     )?;
+    let staples = workshop.tls.staples.clone();
+    control.spawn(staples.follow(settings.tls.ocsp_reload.0));
     let authority = control.block_on(async {
         let store = open::store(&settings).await?;
         let authority = Authority::new(store, State::new(workshop));
@@ -207,6 +206,7 @@ fn admin(settings: &Settings, authority: &Arc<Authority>) -> Result<admin::Admin
     options.max_body = settings.admin.max_body_size;
     options.cors = settings.admin.cors;
     options.allow = settings.admin.allow.set().clone();
+    options.stream = settings.stream.enabled();
     Ok(admin::Admin::new(authority.clone(), keys, options))
 }
 
@@ -218,7 +218,7 @@ fn listen(control: &Runtime, setting: &str, address: SocketAddr) -> Result<TcpLi
     })
 }
 
-/// Serves traffic on Pingora until a signal ends it.
+/// Serves traffic until a signal ends it.
 fn serve_traffic(
     control: Runtime,
     settings: &Settings,
@@ -227,8 +227,12 @@ fn serve_traffic(
     access_log: Option<Arc<AccessLog>>,
     life: Arc<Life>,
 ) -> Result<(), Failure> {
-    let mut server = Server::new_with_opt_and_conf(None, options::of_pingora(settings));
-    server.bootstrap();
+    let workers = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(settings.worker_threads().get())
+        .thread_name("crossway")
+        .enable_all()
+        .build()
+        .map_err(Failure::new)?;
     let traffic = metrics.traffic().clone();
     let reports = Arc::new(Reports {
         traffic: traffic.clone(),
@@ -236,82 +240,55 @@ fn serve_traffic(
         access_log: access_log.clone(),
     });
     let proxy = Proxy::new(authority.current(), options::of_proxy(settings), reports);
-    let proxy = pingora_proxy::http_proxy(&server.configuration, proxy);
-    let mut service = Service::new("crossway".to_owned(), Counted::new(proxy, traffic.clone()));
-    let buffer = L4BufferSettings::default().read(settings.listen.read_buffer);
-    for address in settings.listen.http.iter() {
-        // Pingora binds later and would panic; what is wrong with the address is better said here.
-        drop(std::net::TcpListener::bind(address).map_err(|e| {
-            Failure(format!(
-                "settings: listen.http: cannot listen on {address}: {e}"
-            ))
-        })?);
-        service.add_listener(ListenerConfig::tcp(address.to_string()).l4_buffer(buffer));
-        tracing::info!(%address, "serving HTTP");
+    let mut proxy = pingora_proxy::http_proxy(&Arc::new(options::of_pingora(settings)), proxy);
+    proxy.server_options = Some(options::of_pingora_http());
+    let counters = Arc::new(Counters::default());
+    let edge = edge::edge(settings, metrics, counters.clone())?;
+    let http = Arc::new(Http::new(
+        Arc::new(proxy),
+        options::of_http(settings),
+        counters,
+    ));
+    let tls = Arc::new(Handshakes(authority.current()));
+    let (stopping, stop) = Stop::new();
+    {
+        let _inside = workers.enter();
+        edge::open(settings, http, Some(tls), &edge, &stop)?;
+        streams::open(settings, authority.current(), metrics, &edge, &stop)?;
     }
-    server.add_service(service);
-    let (stop, mut begun, rotations) = {
+    let (mut signals, rotations) = {
         let _inside = control.enter();
-        let (stop, begun) = Stop::new(life.clone()).map_err(Failure::new)?;
-        (stop, begun, Rotations::new().map_err(Failure::new)?)
+        let signals = Signals::new().map_err(Failure::new)?;
+        (signals, Rotations::new().map_err(Failure::new)?)
     };
     control.spawn(rotations.follow(access_log.clone()));
-    control.spawn(begin(settings.listen.http.iter().collect(), life));
-    let limit = settings.shutdown.drain_timeout.0;
     let finishers = authority.state().workshop().shared.finishers().clone();
-    control.spawn(async move {
-        if begun.wait_for(|stopping| *stopping).await.is_err() {
-            return;
-        }
-        let left = drain::drained(&traffic, limit).await;
-        if left > 0 {
-            tracing::warn!(
-                requests = left,
-                "the drain timeout ended requests that were in flight"
-            );
-        }
-        if !finishers.finish(FINISH).await {
-            tracing::warn!("not everything that waited in queues could be sent");
-        }
-        if let Some(log) = access_log {
-            log.close(Duration::from_secs(1));
-        }
-        tracing::info!("stopped");
-        leave();
-    });
-    server.run(RunArgs {
-        shutdown_signal: Box::new(stop),
-    });
-    say(&mut std::io::stderr(), "crossway: stopped");
-    drop(control);
-    Ok(())
-}
-
-/// Ends the process. The listeners are closed and nothing is in flight; all that Pingora would still wait for is its own grace
-/// period, which is the bound of the drain and always runs in full.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "everything that has to be closed was closed"
-)]
-fn leave() -> ! {
-    std::process::exit(0)
-}
-
-/// Tells that the gateway serves, once each of its addresses takes connections. Pingora opens them in a thread of its own
-/// and tells nobody.
-async fn begin(addresses: Vec<SocketAddr>, life: Arc<Life>) {
-    for address in addresses {
-        let local = match address.ip() {
-            IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-            IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-            ip => ip,
-        };
-        while tokio::net::TcpStream::connect((local, address.port()))
-            .await
-            .is_err()
-        {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    }
     life.begin();
+    control.block_on(async {
+        let end = signals.wait().await;
+        life.end();
+        stopping.give();
+        if end == End::Drain {
+            let streams = metrics.streams();
+            let in_flight = || traffic.totals().in_flight + streams.open_connections();
+            let left = drain::drained(in_flight, settings.shutdown.drain_timeout.0).await;
+            if left > 0 {
+                tracing::warn!(
+                    left,
+                    "the drain timeout ended requests and TCP sessions that were in flight"
+                );
+            }
+            if !finishers.finish(FINISH).await {
+                tracing::warn!("not everything that waited in queues could be sent");
+            }
+        }
+    });
+    if let Some(log) = access_log {
+        log.close(Duration::from_secs(1));
+    }
+    tracing::info!("stopped");
+    // What is left is idle, or out of time.
+    workers.shutdown_background();
+    control.shutdown_background();
+    Ok(())
 }

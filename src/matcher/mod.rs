@@ -15,6 +15,7 @@ mod glob;
 mod host;
 mod methods;
 mod path;
+mod session;
 mod spec;
 pub mod target;
 mod tree;
@@ -27,6 +28,7 @@ pub use explain::{Candidate, Fate};
 pub use host::{BadHost, HostPattern};
 pub use methods::{MethodSet, UnknownMethod};
 pub use path::{Params, PathPattern};
+pub use session::{SessionMatcher, SessionQuery, SessionSpec};
 pub use spec::{Found, Outcome, Query, Reason, RouteKey, Spec};
 
 use bucket::Bucket;

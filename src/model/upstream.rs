@@ -157,6 +157,8 @@ pub struct UpstreamTls {
     /// Whether the nodes' certificates must be valid; `None` means yes for https and grpcs. (APISIX
     /// does not verify unless told to.)
     pub verify: Option<bool>,
+    /// The authorities that may have issued the nodes' certificates, each as PEM; `None` leaves them to the settings.
+    pub ca_certs: Option<Vec<String>>,
 }
 
 /// Arguments of a registry.
@@ -312,6 +314,14 @@ fn tls() -> Value {
                 "description": "Whether certificates must be valid; by default yes for https and grpcs."
             }),
         ),
+        (
+            "ca_certs",
+            json!({
+                "type": "array", "minItems": 1,
+                "items": schema::pem(128, "Certificates of authorities."),
+                "description": "Authorities that may have issued the nodes' certificates."
+            }),
+        ),
     ]);
     schema::with(
         fields,
@@ -369,6 +379,11 @@ fn rules_at(upstream: &Value, at: &str, problems: &mut Vec<Problem>) {
             "",
             problems,
         );
+        let authorities = tls.get("ca_certs").and_then(Value::as_array);
+        for (index, authority) in authorities.into_iter().flatten().enumerate() {
+            let at = format!("{at}/ca_certs/{index}");
+            pem::rule(Some(authority), &at, pem::certificates, "", problems);
+        }
     }
 }
 

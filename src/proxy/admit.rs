@@ -4,7 +4,7 @@
 use super::{Options, exchange::InFlight};
 use crate::matcher::target;
 use bytes::Bytes;
-use crossway_sdk::flow::Reply;
+use crossway_sdk::{flow::Reply, relay};
 use http::{HeaderName, HeaderValue, Method, Version, header};
 use pingora_core::protocols::l4::socket::SocketAddr as PeerAddr;
 use pingora_http::RequestHeader;
@@ -30,6 +30,10 @@ const VOUCHED: [&str; 8] = [
     "x-forwarded-port",
 ];
 
+/// What the gateway says of itself to OPTIONS that may not go further.
+const ALLOWED: HeaderValue =
+    HeaderValue::from_static("GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS");
+
 /// Fills in the request, or refuses it.
 pub(super) fn admit(
     session: &mut Session,
@@ -37,10 +41,22 @@ pub(super) fn admit(
     options: &Options,
 ) -> Result<(), Reply> {
     let request = &mut flight.request;
-    request.client = inet(session.client_addr()).unwrap_or(request.client);
+    request.peer = inet(session.client_addr()).unwrap_or(request.peer);
+    request.client = request.peer;
     request.server = inet(session.server_addr()).unwrap_or(request.server);
+    request.max_body = options.max_body;
     request.tls = session.digest().is_some_and(|d| d.ssl_digest.is_some());
+    if session.req_header().headers.contains_key(relay::HEADER)
+        && let Some(value) = session.req_header_mut().remove_header(&relay::HEADER)
+        && let Some(client) = relay::client(&value)
+    {
+        request.client = client;
+        request.relayed = true;
+    }
 
+    if let Some(status) = flight.refused {
+        return Err(Reply::status(status));
+    }
     // Without a body there is nothing to wait for where its variables are asked for.
     if session.is_body_empty() {
         request.body = Some(Bytes::new());
@@ -48,6 +64,9 @@ pub(super) fn admit(
     let head = session.req_header();
     let seen = survey(head, options)?;
     judge_method(head)?;
+    if is_last_hop(head) {
+        return Err(Reply::bytes(200, Bytes::new()).header(header::ALLOW, ALLOWED));
+    }
     request.host = host(head)?;
     if head.raw_path().len() > options.max_target {
         return Err(Reply::status(414));
@@ -66,11 +85,6 @@ pub(super) fn admit(
                 return Err(Reply::status(400));
             }
         }
-    }
-    if let (Some(limit), Some(length)) = (options.max_body, content_length(head))
-        && length > limit
-    {
-        return Err(Reply::status(413));
     }
     repair(session, &seen)
 }
@@ -96,9 +110,21 @@ fn repair(session: &mut Session, seen: &Survey) -> Result<(), Reply> {
         }
     }
     if seen.lengths > 1 || seen.list_of_lengths {
-        // Pingora has found them equal: one says it all (RFC 9112 §6.3).
+        // In HTTP/2 they frame nothing. Pingora has found them equal: one says it all (RFC 9110 §8.6).
         let length = content_length(session.req_header()).ok_or_else(|| Reply::status(400))?;
         set(session, header::CONTENT_LENGTH, HeaderValue::from(length))?;
+    }
+    if seen.hops {
+        count_hop(session)?;
+    }
+    if session.req_header().version == Version::HTTP_2 {
+        // Upstreams of HTTP/1.1 know the host by nothing else.
+        let authority = session.req_header().uri.authority();
+        let authority = authority.map(|a| HeaderValue::from_str(a.as_str()));
+        if let (None, Some(Ok(host))) = (session.req_header().headers.get(header::HOST), authority)
+        {
+            set(session, header::HOST, host)?;
+        }
     }
     if session.req_header().version == Version::HTTP_10 {
         // Neither of the two exists in HTTP/1.0 (RFC 9110 §7.8, §10.1.1).
@@ -158,6 +184,8 @@ struct Survey {
     lengths: usize,
     /// Whether one of them is a list.
     list_of_lengths: bool,
+    /// Whether there is a bound of how far the request may go.
+    hops: bool,
 }
 
 fn survey(head: &RequestHeader, options: &Options) -> Result<Survey, Reply> {
@@ -171,6 +199,7 @@ fn survey(head: &RequestHeader, options: &Options) -> Result<Survey, Reply> {
             seen.lengths += 1;
             seen.list_of_lengths |= value.as_bytes().contains(&b',');
         }
+        seen.hops |= name == header::MAX_FORWARDS;
     }
     if bytes > options.max_header_bytes || head.headers.len() > options.max_headers {
         return Err(Reply::status(431));
@@ -190,7 +219,27 @@ fn is_disguised(name: &HeaderName) -> bool {
         })
 }
 
-/// TRACE would show the client what proxies before us added (RFC 9110 §9.3.8).
+/// Whether the request must not go further (RFC 9110 §7.6.2). TRACE is refused anyway.
+fn is_last_hop(head: &RequestHeader) -> bool {
+    head.method == Method::OPTIONS
+        && head
+            .headers
+            .get(header::MAX_FORWARDS)
+            .is_some_and(|hops| hops.as_bytes() == b"0")
+}
+
+/// Whoever forwards OPTIONS takes a hop off.
+fn count_hop(session: &mut Session) -> Result<(), Reply> {
+    let head = session.req_header();
+    let hops = head.headers.get(header::MAX_FORWARDS);
+    let hops = hops.and_then(|h| h.to_str().ok()?.parse::<u32>().ok());
+    match hops.filter(|_| head.method == Method::OPTIONS) {
+        Some(hops) => set(session, header::MAX_FORWARDS, hops.saturating_sub(1).into()),
+        None => Ok(()),
+    }
+}
+
+/// TRACE would show the client what proxies before us added (RFC 9110 §9.3.8); CONNECT is for forward proxies.
 fn judge_method(head: &RequestHeader) -> Result<(), Reply> {
     if is_refused_method(&head.method) {
         return Err(Reply::status(405));
@@ -200,7 +249,7 @@ fn judge_method(head: &RequestHeader) -> Result<(), Reply> {
 
 /// Whether requests of this method are answered with 405, whatever the routes say.
 pub fn is_refused_method(method: &Method) -> bool {
-    matches!(method.as_str(), "TRACE" | "TRACK")
+    matches!(method.as_str(), "TRACE" | "TRACK" | "CONNECT")
 }
 
 /// The host without its port, in lower case. HTTP/1.1 demands one (RFC 9112 §3.2).
@@ -261,7 +310,7 @@ fn is_port(text: &str) -> bool {
 }
 
 /// What the body is said to have; a list says it several times.
-fn content_length(head: &RequestHeader) -> Option<u64> {
+pub(super) fn content_length(head: &RequestHeader) -> Option<u64> {
     let value = head.headers.get(header::CONTENT_LENGTH)?.to_str().ok()?;
     value.split(',').next()?.trim().parse().ok()
 }

@@ -1,11 +1,15 @@
 //! What went wrong between the gateway and an upstream, and what the client is told.
 
+use crate::listener::http::Cut;
 use pingora_core::{Error, ErrorSource, ErrorType};
 
 /// The status for an error that ended a request; `None` when there is nobody left to tell.
 pub(super) fn status_of(error: &Error) -> Option<u16> {
     if let ErrorType::HTTPStatus(status) = error.etype() {
         return Some(*status);
+    }
+    if let Some(cut) = Cut::of(error) {
+        return cut.status();
     }
     match error.esource() {
         ErrorSource::Upstream => Some(if is_timeout(error) { 504 } else { 502 }),

@@ -24,7 +24,15 @@ pub(super) fn shape(
     if let Some(method) = &flight.request.rewritten.method {
         head.set_method(method.clone());
     }
-    host(flight, head)?;
+    host(flight, client_host.is_some(), head)?;
+    if flight
+        .upstream
+        .as_ref()
+        .is_some_and(|u| u.spec().scheme.is_http2())
+    {
+        // Servers of gRPC ask for it, and Pingora takes it out (RFC 9110 §10.1.4: it speaks of one connection).
+        head.insert_header(header::TE, HeaderValue::from_static("trailers"))?;
+    }
     forwarded(flight, options, client_host, head)?;
     identity(flight, head)?;
     if !flight.route.as_ref().is_some_and(|route| route.websocket)
@@ -49,15 +57,20 @@ fn target(flight: &InFlight, head: &mut RequestHeader) -> Result<()> {
     head.set_raw_path(&target)
 }
 
-/// `pass_host` decides; a plugin's host counts only with `pass`.
-fn host(flight: &InFlight, head: &mut RequestHeader) -> Result<()> {
+/// `pass_host` decides; a plugin's host counts only with `pass`. A client of HTTP/1.0 may have named no host, an upstream is to
+/// get one in any case (RFC 9112 §3.2): the node's.
+fn host(flight: &InFlight, named: bool, head: &mut RequestHeader) -> Result<()> {
+    let of_node = || {
+        let picked = flight.picked.as_ref();
+        picked.map(|p| p.node().host_header().clone())
+    };
     let chosen = match flight.upstream.as_ref().map(|u| &u.spec().pass_host) {
-        Some(PassHost::Node) => flight
-            .picked
-            .as_ref()
-            .map(|p| p.node().host_header().clone()),
+        Some(PassHost::Node) => of_node(),
         Some(PassHost::Rewrite(value)) => Some(value.clone()),
-        _ => flight.request.rewritten.host.clone(),
+        _ => match &flight.request.rewritten.host {
+            None if !named => of_node(),
+            host => host.clone(),
+        },
     };
     match chosen {
         Some(value) => head.insert_header(header::HOST, value),
@@ -74,7 +87,7 @@ fn forwarded(
 ) -> Result<()> {
     let request = &flight.request;
     let ip = ip_value(request.client.ip());
-    let trusted = !options.trusted.is_empty() && options.trusted.contains(request.client.ip());
+    let trusted = !options.trusted.is_empty() && options.trusted.contains(request.peer.ip());
     let known = |name: &HeaderName| trusted && head.headers.contains_key(name);
     let (keeps_proto, keeps_host, keeps_port) = (
         known(&X_FORWARDED_PROTO),
@@ -182,12 +195,17 @@ mod tests {
 
     fn flight() -> InFlight {
         let mut flight = InFlight::new(Arc::new(Snapshot {
+            streams: Arc::default(),
+            certificates: Default::default(),
             revision: 0,
             routes: Arc::new(Matcher::new(Mode::HostThenPath, [])),
             global: Arc::new(Chain::compile(ChainOf::Global, Vec::new())),
             consumers: Arc::new(Consumers::default()),
+            documents: Default::default(),
+            metadata: imbl::OrdMap::new(),
         }));
         flight.request.client = ([192, 0, 2, 1], 40000).into();
+        flight.request.peer = flight.request.client;
         flight.request.server = ([192, 0, 2, 2], 9080).into();
         flight
     }
@@ -276,6 +294,41 @@ mod tests {
                 .filter(|line| line.contains("-p"))
                 .collect::<Vec<_>>(),
             ["x-forwarded-port: 1", "x-forwarded-proto: https"]
+        );
+    }
+
+    #[test]
+    fn a_client_that_a_plugin_found_out_is_passed_on_and_the_peer_is_who_is_trusted() {
+        let mut flight = flight();
+        flight.request.client = ([10, 0, 0, 9], 0).into();
+        let headers = [
+            ("x-forwarded-for", "10.0.0.9"),
+            ("x-forwarded-proto", "https"),
+        ];
+        let said = |trusted: &[&str], start: &str| -> Vec<String> {
+            let lines = sent(&flight, &options(trusted), "/", &headers);
+            let mut lines = lines
+                .into_iter()
+                .filter(|l| l.to_lowercase().starts_with(start));
+            lines.next().into_iter().collect()
+        };
+        assert_eq!(said(&["192.0.2.1"], "x-real-ip"), ["X-Real-IP: 10.0.0.9"]);
+        assert_eq!(
+            said(&["192.0.2.1"], "x-forwarded-for"),
+            ["X-Forwarded-For: 10.0.0.9, 10.0.0.9"]
+        );
+        assert_eq!(
+            said(&["192.0.2.1"], "x-forwarded-proto"),
+            ["x-forwarded-proto: https"]
+        );
+        // An address that the peer only claims for its client makes nobody trusted.
+        assert_eq!(
+            said(&["10.0.0.9"], "x-forwarded-for"),
+            ["X-Forwarded-For: 10.0.0.9"]
+        );
+        assert_eq!(
+            said(&["10.0.0.9"], "x-forwarded-proto"),
+            ["X-Forwarded-Proto: http"]
         );
     }
 

@@ -1,15 +1,19 @@
 //! The data plane: Pingora's callbacks over one snapshot for each request. It reads the snapshot and never changes it.
 
 mod admit;
+mod body;
 mod decide;
 mod exchange;
 mod failure;
 mod forward;
+mod grpc;
 mod http;
+mod mtls;
 mod page;
 mod reply;
 mod response;
 mod spelling;
+mod stand_in;
 
 pub use admit::{host_name, is_refused_method};
 pub use exchange::InFlight;

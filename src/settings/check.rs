@@ -1,6 +1,6 @@
 //! From a document whose keys are known to typed settings: types, then ranges, then rules over several keys.
 
-use super::{Settings, StoreKind, value::Addresses};
+use super::{Endpoint, Settings, StoreKind, value::Addresses};
 use crossway_sdk::{expr::Template, schema::Schema};
 use serde_json::Value;
 use std::collections::HashSet;
@@ -44,11 +44,14 @@ fn ranges(schema: &Value, document: &Value) -> Result<(), Fault> {
 
 fn rules(settings: &Settings) -> Result<(), Fault> {
     let fault = |key: &str, message: String| Err((key.to_owned(), message));
-    if settings.listen.https.is_some() {
-        return fault(
-            "listen.https",
-            "TLS listeners are not available yet".to_owned(),
-        );
+    proxy_protocol(settings)?;
+    let mut proxied = settings.stream.tcp.iter().filter(|l| l.proxy_protocol);
+    if let (Some(listener), true) = (
+        proxied.next(),
+        settings.listen.proxy_protocol.trusted.set().is_empty(),
+    ) {
+        let message = format!("is needed for {} of stream.tcp", listener.address);
+        return fault("listen.proxy_protocol.trusted", message);
     }
     if settings.store.kind() == StoreKind::File && settings.store.file.is_none() {
         return fault("store.file", "is needed when store.kind is file".to_owned());
@@ -75,12 +78,43 @@ fn rules(settings: &Settings) -> Result<(), Fault> {
     Ok(())
 }
 
+/// The PROXY protocol is for listeners that there are, and somebody has to be believed.
+fn proxy_protocol(settings: &Settings) -> Result<(), Fault> {
+    let listen = &settings.listen;
+    let protocol = &listen.proxy_protocol;
+    for (index, endpoint) in protocol.on.iter().enumerate() {
+        let known = match endpoint {
+            Endpoint::Tcp(address) => {
+                let https = listen.https.iter().flat_map(Addresses::iter);
+                listen.http.iter().chain(https).any(|one| one == *address)
+            }
+            Endpoint::Unix(path) => listen.unix.contains(path),
+        };
+        let key = format!("listen.proxy_protocol.on[{index}]");
+        if !known {
+            return Err((
+                key,
+                format!("{endpoint} is none of the listeners of listen"),
+            ));
+        }
+        if matches!(endpoint, Endpoint::Tcp(_)) && protocol.trusted.set().is_empty() {
+            let key = "listen.proxy_protocol.trusted".to_owned();
+            return Err((key, format!("is needed for {endpoint}")));
+        }
+    }
+    Ok(())
+}
+
 /// Two listeners at one address. Port 0 is a free one each time.
 fn clash(settings: &Settings) -> Option<(&'static str, &'static str, std::net::SocketAddr)> {
     let http: Vec<_> = Addresses::iter(&settings.listen.http)
         .map(|a| ("listen.http", a))
         .collect();
     let mut taken = http;
+    let https = settings.listen.https.iter().flat_map(Addresses::iter);
+    let https = https.map(|a| ("listen.https", a));
+    let streams = settings.stream.tcp.iter();
+    let streams = streams.map(|listener| ("stream.tcp", listener.address));
     let admin = settings
         .admin
         .enabled
@@ -89,7 +123,7 @@ fn clash(settings: &Settings) -> Option<(&'static str, &'static str, std::net::S
         ("control.listen", settings.control.listen.0),
         ("metrics.listen", settings.metrics.listen.0),
     ];
-    for (key, address) in admin.into_iter().chain(others) {
+    for (key, address) in https.chain(streams).chain(admin).chain(others) {
         let other = taken
             .iter()
             .find(|(_, one)| *one == address && address.port() != 0);

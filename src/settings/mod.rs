@@ -8,9 +8,13 @@ mod endpoints;
 mod environment;
 mod error;
 mod keys;
+mod limits;
+mod listen;
 mod logging;
 mod reference;
 mod store;
+mod stream;
+mod tls;
 mod traffic;
 mod value;
 mod yaml;
@@ -19,11 +23,15 @@ pub use admin_key::{AdminKeyError, KeyOrigin, admin_keys};
 pub use endpoints::{Admin, AdminKey, Control, Metrics, Role};
 pub use environment::process as environment;
 pub use error::SettingsError;
+pub use limits::{Http2, Limits};
+pub use listen::{Listen, ProxyProtocol};
 pub use logging::{AccessLog, Log, LogFormat, LogLevel};
 pub use store::{Store, StoreKind};
-pub use traffic::{Dns, Limits, Listen, Router, RouterMode, Shutdown, Upstream};
+pub use stream::{Stream, StreamTls, TcpListener, TcpListeners};
+pub use tls::{Tls, TlsProtocol};
+pub use traffic::{Dns, Router, RouterMode, Shutdown, Upstream};
 pub use value::{
-    Address, Addresses, HeaderText, LogTarget, NameServers, Networks, Seconds, Secret,
+    Address, Addresses, Endpoint, HeaderText, LogTarget, NameServers, Networks, Seconds, Secret,
 };
 
 use http::HeaderValue;
@@ -39,6 +47,8 @@ use std::{collections::BTreeMap, num::NonZero, path::Path, path::PathBuf, thread
 pub struct Settings {
     /// Where clients connect.
     pub listen: Listen,
+    /// Where TCP, TLS and UDP sessions come in.
+    pub stream: Stream,
     /// The Admin API.
     pub admin: Admin,
     /// The control API: status, health, explanations.
@@ -55,6 +65,8 @@ pub struct Settings {
     pub threads: usize,
     /// How the gateway stops.
     pub shutdown: Shutdown,
+    /// TLS towards clients. The certificates themselves are resources: `ssls`.
+    pub tls: Tls,
     /// How a request finds its route.
     pub router: Router,
     /// Connections to upstreams.
@@ -69,7 +81,7 @@ pub struct Settings {
     /// Whether every response carries `X-APISIX-Upstream-Status`. When `false`, only those do that the upstream answered with
     /// 5xx.
     pub show_upstream_status_in_response_header: bool,
-    /// What a request may not exceed.
+    /// What clients may not exceed.
     pub limits: Limits,
     /// One line for each request.
     pub access_log: AccessLog,
@@ -85,6 +97,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             listen: Listen::default(),
+            stream: Stream::default(),
             admin: Admin::default(),
             control: Control::default(),
             metrics: Metrics::default(),
@@ -92,6 +105,7 @@ impl Default for Settings {
             store: Store::default(),
             threads: 0,
             shutdown: Shutdown::default(),
+            tls: Tls::default(),
             router: Router::default(),
             upstream: Upstream::default(),
             trusted_addresses: Networks::default(),

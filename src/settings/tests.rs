@@ -64,7 +64,7 @@ fn the_file_of_the_repository_says_what_the_defaults_are() {
 #[test]
 fn a_whole_file_is_read() {
     let text = r#"
-listen: {http: ["127.0.0.1:80", "[::]:80"], read_buffer: 4096}
+listen: {http: ["127.0.0.1:80", "[::]:80"], backlog: 128}
 admin:
   key: "0123"
   keys: [{name: ci, key: abc, role: viewer}]
@@ -119,7 +119,7 @@ plugin_attr: {prometheus: {export_uri: /m, nothing: null}}
 fn an_unknown_key_is_refused_with_its_path_and_its_neighbours() {
     assert_eq!(
         refused("listen: {htpp: 0.0.0.0:80}", &[]),
-        "settings: unknown key \"listen.htpp\" in conf/crossway.yaml (expected one of http, https, read_buffer)"
+        "settings: unknown key \"listen.htpp\" in conf/crossway.yaml (expected one of backlog, h2c, http, https, proxy_protocol, reuse_port, tcp_keepalive, unix)"
     );
     let top = refused("treads: 3", &[]);
     assert!(
@@ -158,20 +158,24 @@ fn a_wrong_value_is_refused_with_its_path() {
             "listed twice",
         ),
         (
-            "listen: {https: \"0.0.0.0:443\"}",
-            "listen.https",
-            "TLS listeners are not available yet",
-        ),
-        (
             "listen: 80",
             "listen",
-            "expected keys and values: http, https, read_buffer",
+            "expected keys and values: backlog, h2c, http, https, proxy_protocol, reuse_port, tcp_keepalive, unix",
         ),
         (
-            "listen: {read_buffer: 10}",
-            "listen.read_buffer",
-            "at least 1024",
+            "listen: {https: \"0.0.0.0:9080\"}",
+            "listen.https",
+            "0.0.0.0:9080 is the address of listen.http too",
         ),
+        ("tls: {protocols: []}", "tls.protocols", "at least 1"),
+        (
+            "tls: {protocols: [TLSv1.1]}",
+            "tls.protocols[0]",
+            "expected `TLSv1.2` or `TLSv1.3`",
+        ),
+        ("tls: {fallback_sni: \"\"}", "tls.fallback_sni", "too short"),
+        ("tls: {ocsp_reload: 0}", "tls.ocsp_reload", "at least 1"),
+        ("listen: {backlog: 0}", "listen.backlog", "at least 1"),
         (
             "admin: {allow: [10.0.0.0/33]}",
             "admin.allow",

@@ -35,7 +35,7 @@ pub struct Address(pub SocketAddr);
 
 schema!(Address, {"type": "string"});
 
-fn address<E: Error>(text: &str) -> Result<SocketAddr, E> {
+pub(super) fn address<E: Error>(text: &str) -> Result<SocketAddr, E> {
     text.parse().map_err(|_| {
         E::custom(format!(
             "\"{text}\" is not an IP address and a port such as 127.0.0.1:9080 or \"[::]:9080\""
@@ -97,6 +97,36 @@ impl<'de> Deserialize<'de> for Addresses {
             return Err(Error::custom("at least one address is needed"));
         }
         Ok(Self(list))
+    }
+}
+
+/// A listener: an IP address and a port, or the path of a Unix socket, which begins with `/` or `.`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Endpoint {
+    /// An IP address and a port.
+    Tcp(SocketAddr),
+    /// A path.
+    Unix(PathBuf),
+}
+
+schema!(Endpoint, {"type": "string"});
+
+impl<'de> Deserialize<'de> for Endpoint {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(from)?;
+        if text.starts_with(['/', '.']) {
+            return Ok(Self::Unix(text.into()));
+        }
+        address(&text).map(Self::Tcp)
+    }
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => address.fmt(f),
+            Self::Unix(path) => path.display().fmt(f),
+        }
     }
 }
 

@@ -2,16 +2,26 @@
 
 mod consumers;
 mod route;
+mod stream_route;
 
 pub use consumers::{ConsumerEntry, Consumers};
 pub use route::{Route, Standing, Target};
+pub use stream_route::StreamRoute;
 
-use crate::{chain::Chain, matcher::Matcher};
+use crate::{
+    chain::Chain,
+    matcher::{Matcher, SessionMatcher},
+    model::ResourceKey,
+    tls::Certificates,
+};
 use arc_swap::ArcSwap;
+use bytes::Bytes;
 use crossway_sdk::{
     consumer::{AuthSlot, Consumer, CredentialTable},
     request::Configuration,
 };
+use imbl::OrdMap;
+use serde_json::Value;
 use std::sync::Arc;
 
 /// The whole configuration, resolved. A request sees exactly one.
@@ -20,10 +30,18 @@ pub struct Snapshot {
     pub revision: u64,
     /// Finds the route of a request.
     pub routes: Arc<Matcher<Arc<Route>>>,
+    /// Finds the stream route of a session.
+    pub streams: Arc<SessionMatcher<Arc<StreamRoute>>>,
     /// Plugins of the global rules.
     pub global: Arc<Chain>,
     /// Consumers and their credentials.
     pub consumers: Arc<Consumers>,
+    /// What TLS handshakes get, by server name.
+    pub certificates: Arc<Certificates>,
+    /// The documents that it was made from, shared with the state that they are compiled in.
+    pub documents: OrdMap<ResourceKey, Bytes>,
+    /// Metadata documents, by plugin.
+    pub metadata: OrdMap<Arc<str>, Arc<Value>>,
 }
 
 impl Configuration for Snapshot {
@@ -35,6 +53,16 @@ impl Configuration for Snapshot {
         self.consumers
             .get(username)
             .map(|entry| entry.consumer.clone())
+    }
+
+    fn document(&self, key: &str) -> Option<Bytes> {
+        self.documents
+            .get(&key.parse::<ResourceKey>().ok()?)
+            .cloned()
+    }
+
+    fn metadata(&self, plugin: &str) -> Option<&Value> {
+        self.metadata.get(plugin).map(|document| &**document)
     }
 }
 

@@ -113,6 +113,10 @@ pub(super) fn empty() -> State {
     State::new(Arc::new(Workshop {
         registry,
         environment: Arc::new(Environment::new(runtime, Arc::new(Nobody), None)),
+        tls: Arc::new(
+            crate::tls::Environment::new(Default::default(), crate::tls::Staples::none()).unwrap(),
+        ),
+        https_port: None,
         mode: Mode::HostThenPath,
         metrics: prometheus::Registry::new(),
         shared: Default::default(),

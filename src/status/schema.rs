@@ -14,13 +14,12 @@ pub(super) async fn schema(State(control): State<Arc<Control>>) -> Response {
             .map(|kind| (kind.singular().to_owned(), kind.schema().clone()))
             .collect();
         let state = control.state();
-        let plugins: Map<_, _> = state
-            .workshop()
-            .registry
-            .iter()
-            .map(|definition| (definition.name.to_owned(), plugin(definition)))
-            .collect();
-        Json(json!({"main": main, "plugins": plugins, "stream_plugins": {}}))
+        let all = || state.workshop().registry.iter();
+        let described = |d: &Definition| (d.name.to_owned(), plugin(d));
+        let plugins: Map<_, _> = all().map(described).collect();
+        let of_streams = all().filter(|d| d.has_stream());
+        let stream_plugins: Map<_, _> = of_streams.map(described).collect();
+        Json(json!({"main": main, "plugins": plugins, "stream_plugins": stream_plugins}))
     })
     .await
 }

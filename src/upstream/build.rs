@@ -6,7 +6,8 @@ use super::{
     balance::UnknownBalancer,
     health::HealthState,
     node::{BadHost, Node},
-    spec::{NodeSpec, Spec},
+    spec::{NodeSpec, Scheme, Spec},
+    tls::{self, BadTls},
 };
 use crossway_sdk::balance::{Balance, BalanceNode, Load};
 use parking_lot::Mutex;
@@ -24,6 +25,9 @@ pub enum BuildError {
     /// A node's host is not one.
     #[error(transparent)]
     Host(#[from] BadHost),
+    /// TLS to nodes cannot be as configured.
+    #[error(transparent)]
+    Tls(#[from] BadTls),
 }
 
 impl Upstream {
@@ -43,11 +47,16 @@ impl Upstream {
         let previous = previous.filter(|previous| previous.spec.key == spec.key);
         let nodes = build_nodes(&spec, previous, environment)?;
         let groups = build_groups(&spec, &nodes, previous, environment)?;
+        let tls = match spec.scheme {
+            Scheme::Tls => Some(tls::client(&spec.tls, environment)?),
+            _ => None,
+        };
         Ok(Arc::new(Self {
             spec,
             nodes,
             groups,
             environment: environment.clone(),
+            tls,
             overruled: AtomicBool::new(false),
             predecessor: Mutex::new(previous.map_or_else(Weak::new, Arc::downgrade)),
             probes: Mutex::new(None),

@@ -4,8 +4,10 @@ use super::{
     balance::Balancers,
     health::ProbeConnector,
     names::{Lifetimes, Names, Resolve},
+    tls,
 };
-use std::sync::Arc;
+use rustls::RootCertStore;
+use std::sync::{Arc, OnceLock};
 use tokio::runtime::Handle;
 
 /// What all upstreams share. There is one for the gateway.
@@ -19,18 +21,28 @@ pub struct Environment {
     /// Whether `checks` are heeded; else all nodes are taken for healthy.
     pub checks_enabled: bool,
     pub(super) connector: Arc<ProbeConnector>,
+    ca_file: Option<String>,
+    authorities: OnceLock<Arc<RootCertStore>>,
 }
 
 impl Environment {
     /// With the built-in balancers. `ca_file` holds the authorities that certificates of nodes are verified by when
-    /// probed, in PEM; `None`: those of the system.
+    /// probed, and those of nodes of stream routes in any case, in PEM; `None`: those of the system.
     pub fn new(runtime: Handle, resolver: Arc<dyn Resolve>, ca_file: Option<String>) -> Self {
         Self {
             balancers: Balancers::builtin(),
             names: Names::new(resolver, Lifetimes::default()),
             runtime,
             checks_enabled: true,
-            connector: Arc::new(ProbeConnector::new(ca_file)),
+            connector: Arc::new(ProbeConnector::new(ca_file.clone())),
+            ca_file,
+            authorities: OnceLock::new(),
         }
+    }
+
+    /// The authorities for upstreams that name none, read when the first one needs them. Without any, nobody is trusted.
+    pub(super) fn authorities(&self) -> Arc<RootCertStore> {
+        let read = || Arc::new(tls::authorities(self.ca_file.as_deref()));
+        self.authorities.get_or_init(read).clone()
     }
 }

@@ -14,6 +14,7 @@ mod report;
 mod spec;
 #[cfg(test)]
 mod tests;
+mod tls;
 
 pub use build::BuildError;
 pub use environment::Environment;
@@ -21,6 +22,8 @@ pub use hash::HashKey;
 pub use node::{BadHost, Node};
 pub use pick::{PickError, Picked, Tried};
 pub use report::{CounterReport, NodeReport, Report};
+pub use tls::{BadTls, server_name};
+
 pub use spec::{Keepalive, NodeSpec, OnAllUnhealthy, PassHost, Scheme, Sni, Spec, Timeouts, Tls};
 
 use crossway_sdk::{
@@ -46,6 +49,8 @@ pub struct Upstream {
     nodes: Box<[Arc<Node>]>,
     groups: Box<[Group]>,
     environment: Arc<Environment>,
+    /// For the scheme `tls`; TLS of HTTP is Pingora's.
+    tls: Option<Arc<rustls::ClientConfig>>,
     /// Whether requests were let through although no node is healthy.
     overruled: AtomicBool,
     /// Stopped when this one starts.
@@ -71,6 +76,11 @@ impl Upstream {
     /// The nodes, highest priority first; [`Tried`] knows them by their index here.
     pub fn nodes(&self) -> &[Arc<Node>] {
         &self.nodes
+    }
+
+    /// How to speak TLS with nodes, when the scheme is `tls`.
+    pub fn tls(&self) -> Option<&Arc<rustls::ClientConfig>> {
+        self.tls.as_ref()
     }
 
     /// How often a request may be tried in all, at least once: `retries` and one, or as often as there are nodes.

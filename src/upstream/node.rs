@@ -57,7 +57,7 @@ impl Node {
             true => format!("[{host}]"),
             false => host.to_owned(),
         };
-        let host_header = match config.port == spec.scheme.default_port() {
+        let host_header = match Some(config.port) == spec.scheme.default_port() {
             true => HeaderValue::try_from(shown),
             false => HeaderValue::try_from(format!("{shown}:{}", config.port)),
         };

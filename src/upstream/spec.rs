@@ -25,6 +25,8 @@ pub struct Spec {
     pub pass_host: PassHost,
     /// How long to wait.
     pub timeouts: Timeouts,
+    /// How long a stream session may be silent in both directions; `None` leaves it to the settings.
+    pub idle: Option<Duration>,
     /// Further tries after the first; `None`: one for each further node.
     pub retries: Option<u32>,
     /// No further try after this time, from the first pick; `None`: no limit.
@@ -52,6 +54,7 @@ impl Spec {
             scheme: Scheme::default(),
             pass_host: PassHost::default(),
             timeouts: Timeouts::default(),
+            idle: None,
             retries: None,
             retry_timeout: None,
             keepalive: Keepalive::default(),
@@ -99,22 +102,31 @@ pub enum Scheme {
     Grpc,
     /// HTTP/2 over TLS.
     Grpcs,
+    /// Bytes, for stream routes.
+    Tcp,
+    /// Bytes over TLS, for stream routes.
+    Tls,
+    /// Datagrams, for stream routes.
+    Udp,
 }
 
 impl Scheme {
-    /// As configured: `http`, `https`, `grpc`, `grpcs`.
+    /// As configured: `http`, `https`, `grpc`, `grpcs`, `tcp`, `tls`, `udp`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Http => "http",
             Self::Https => "https",
             Self::Grpc => "grpc",
             Self::Grpcs => "grpcs",
+            Self::Tcp => "tcp",
+            Self::Tls => "tls",
+            Self::Udp => "udp",
         }
     }
 
     /// Whether it is over TLS.
     pub fn is_tls(self) -> bool {
-        matches!(self, Self::Https | Self::Grpcs)
+        matches!(self, Self::Https | Self::Grpcs | Self::Tls)
     }
 
     /// Whether it is HTTP/2.
@@ -122,9 +134,18 @@ impl Scheme {
         matches!(self, Self::Grpc | Self::Grpcs)
     }
 
-    /// The port that a node has when none is given, and that a `Host` does not name: 80 or 443.
-    pub fn default_port(self) -> u16 {
-        if self.is_tls() { 443 } else { 80 }
+    /// Whether it is for stream routes alone.
+    pub fn is_layer_four(self) -> bool {
+        matches!(self, Self::Tcp | Self::Tls | Self::Udp)
+    }
+
+    /// The port that a node has when none is given, and that a `Host` does not name: 80 or 443; none without HTTP.
+    pub fn default_port(self) -> Option<u16> {
+        match self {
+            Self::Http | Self::Grpc => Some(80),
+            Self::Https | Self::Grpcs => Some(443),
+            Self::Tcp | Self::Tls | Self::Udp => None,
+        }
     }
 }
 

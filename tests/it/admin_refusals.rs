@@ -176,6 +176,12 @@ async fn plugins_that_are_unknown_or_misconfigured() {
     };
     let unknown = refusal(&gateway, "/routes/1", &with(json!({ "nonsense": {} }))).await;
     assert_eq!(unknown, "unknown plugin [nonsense]");
+    let lua = with(json!({ "serverless-pre-function": { "functions": ["return 1"] } }));
+    let lua = refusal(&gateway, "/routes/1", &lua).await;
+    assert!(
+        lua.starts_with("unknown plugin [serverless-pre-function]: it runs Lua"),
+        "{lua}"
+    );
     for wrong in [
         json!({ "count": 0, "time_window": 60 }),
         json!({ "count": 1 }),
@@ -365,8 +371,11 @@ async fn an_http_route_cannot_use_an_upstream_for_streams() {
         error.contains("an HTTP route needs http, https, grpc or grpcs"),
         "{error}"
     );
+    // A service may be one for stream routes.
     let service = json!({ "upstream_id": "stream" });
-    let error = refusal(&gateway, "/services/1", &service).await;
+    gateway.put("/services/1", service).await;
+    let of_service = json!({ "uri": "/", "service_id": "1" });
+    let error = refusal(&gateway, "/routes/1", &of_service).await;
     assert!(
         error.contains("an HTTP route needs http, https, grpc or grpcs"),
         "{error}"

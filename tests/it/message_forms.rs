@@ -136,17 +136,17 @@ async fn no_spelling_of_a_field_that_the_gateway_vouches_for_comes_from_a_client
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_length_that_is_said_twice_reaches_the_upstream_once() {
+async fn a_length_that_is_said_twice_is_refused() {
     let (gateway, upstream) = world().await;
     for lengths in [
-        "Content-Length: 3\nContent-Length: 3",
+        "Content-Length: 3\r\nContent-Length: 3",
         "Content-Length: 3, 3",
     ] {
-        let request = format!("POST /x HTTP/1.1\nHost: a\n{lengths}\n\nabc");
-        let received = forwarded(&gateway, &upstream, &request).await;
-        assert_eq!(received.headers.all("content-length"), ["3"], "{lengths}");
-        assert_eq!(received.body, b"abc");
+        let request = format!("POST /x HTTP/1.1\r\nHost: a\r\n{lengths}\r\n\r\nabc");
+        let answer = gateway.raw(request).await;
+        assert!(answer.starts_with(b"HTTP/1.1 400 "), "{lengths}");
     }
+    assert_eq!(upstream.hits(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -161,4 +161,11 @@ async fn a_client_of_http_1_0_neither_upgrades_nor_expects() {
     assert!(!received.headers.has("upgrade"), "{:?}", received.headers);
     assert!(!received.headers.has("expect"), "{:?}", received.headers);
     assert_eq!(received.body, b"abc");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upstream_is_told_a_host_also_for_a_client_of_http_1_0_that_names_none() {
+    let (gateway, upstream) = world().await;
+    let received = forwarded(&gateway, &upstream, "GET /x HTTP/1.0\n\n").await;
+    assert_eq!(received.header("host"), Some(upstream.node().as_str()));
 }

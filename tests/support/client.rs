@@ -205,6 +205,18 @@ impl Response {
 pub struct Connection {
     stream: Box<dyn Stream>,
     reader: Reader,
+    /// What the TLS handshake settled, if there was one.
+    pub handshake: Option<Handshake>,
+}
+
+/// What a TLS handshake settled.
+#[derive(Clone, Debug)]
+pub struct Handshake {
+    pub version: Option<rustls::ProtocolVersion>,
+    pub alpn: Option<Vec<u8>>,
+    pub resumed: bool,
+    /// The server's certificate, in DER.
+    pub certificate: Vec<u8>,
 }
 
 impl Connection {
@@ -215,6 +227,7 @@ impl Connection {
         Ok(Self {
             stream: Box::new(stream),
             reader: Reader::default(),
+            handshake: None,
         })
     }
 
@@ -228,9 +241,21 @@ impl Connection {
         stream.set_nodelay(true)?;
         let name = ServerName::try_from(sni.to_owned()).map_err(|_| invalid("server name"))?;
         let stream = TlsConnector::from(config).connect(name, stream).await?;
+        let settled = stream.get_ref().1;
+        let handshake = Handshake {
+            version: settled.protocol_version(),
+            alpn: settled.alpn_protocol().map(<[u8]>::to_vec),
+            resumed: settled.handshake_kind() == Some(rustls::HandshakeKind::Resumed),
+            certificate: settled
+                .peer_certificates()
+                .and_then(<[_]>::first)
+                .map(|c| c.to_vec())
+                .unwrap_or_default(),
+        };
         Ok(Self {
             stream: Box::new(stream),
             reader: Reader::default(),
+            handshake: Some(handshake),
         })
     }
 

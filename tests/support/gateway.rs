@@ -20,6 +20,7 @@ const PORT_ATTEMPTS: usize = 5;
 #[derive(Clone, Copy, Debug)]
 pub enum Interface {
     Http,
+    Https,
     Admin,
     Control,
     Metrics,
@@ -30,6 +31,7 @@ pub struct Builder {
     store: Store,
     settings: String,
     environment: Vec<(String, String)>,
+    https: bool,
 }
 
 impl Builder {
@@ -51,6 +53,12 @@ impl Builder {
         self
     }
 
+    /// Listens over TLS, too.
+    pub fn with_https(mut self) -> Self {
+        self.https = true;
+        self
+    }
+
     /// Starts the gateway and waits until it says that it is ready.
     pub async fn start(self) -> Gateway {
         let folder = tempfile::tempdir().expect("make a folder for the gateway");
@@ -59,6 +67,11 @@ impl Builder {
         environment.extend(self.environment);
         for attempt in 1.. {
             let ports = Ports::reserve();
+            let mut environment = environment.clone();
+            if self.https {
+                let address = ports.https.addr().to_string();
+                environment.push(("CROSSWAY_LISTEN_HTTPS".to_owned(), address));
+            }
             match run(&settings, &environment, &ports, folder.path()).await {
                 Ok(process) => {
                     let marker = Upstream::start().await;
@@ -115,6 +128,7 @@ impl Gateway {
             store: Store::Embedded,
             settings: String::new(),
             environment: Vec::new(),
+            https: false,
         }
     }
 
@@ -122,6 +136,7 @@ impl Gateway {
     pub fn addr(&self, interface: Interface) -> SocketAddr {
         match interface {
             Interface::Http => self.ports.http.addr(),
+            Interface::Https => self.ports.https.addr(),
             Interface::Admin => self.ports.admin.addr(),
             Interface::Control => self.ports.control.addr(),
             Interface::Metrics => self.ports.metrics.addr(),
@@ -167,6 +182,15 @@ impl Gateway {
         Connection::open(self.ports.http.addr())
             .await
             .expect("connect to the data plane")
+    }
+
+    /// A connection to the data plane over TLS, asking for `sni`.
+    pub async fn connect_tls(
+        &self,
+        sni: &str,
+        config: impl Into<std::sync::Arc<rustls::ClientConfig>>,
+    ) -> std::io::Result<Connection> {
+        Connection::open_tls(self.ports.https.addr(), sni, config.into()).await
     }
 
     /// Writes these bytes on a new connection to the data plane and returns what comes back until
@@ -332,7 +356,14 @@ async fn run(
     ports: &Ports,
     folder: &Path,
 ) -> Result<Process, String> {
-    let environment = [environment, &ports.environment()].concat();
+    let mut environment = environment.to_vec();
+    for (name, value) in ports.environment() {
+        // A test may want more addresses than one: `["{}", "127.0.0.1:20000"]`.
+        match environment.iter_mut().find(|(other, _)| *other == name) {
+            Some((_, own)) => *own = own.replace("{}", &value),
+            None => environment.push((name, value)),
+        }
+    }
     let log = log_path(folder);
     let mut process = Process::start(settings, &environment, &log);
     let started = Instant::now();

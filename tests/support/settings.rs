@@ -21,6 +21,8 @@ pub struct Ports {
     pub admin: Port,
     pub control: Port,
     pub metrics: Port,
+    /// Used by gateways that are to listen over TLS.
+    pub https: Port,
 }
 
 impl Ports {
@@ -30,6 +32,7 @@ impl Ports {
             admin: Port::reserve(),
             control: Port::reserve(),
             metrics: Port::reserve(),
+            https: Port::reserve(),
         }
     }
 

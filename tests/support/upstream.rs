@@ -126,7 +126,12 @@ impl Upstream {
 
     /// [`Upstream::start`] behind TLS.
     pub async fn start_tls(identity: &Identity) -> Self {
-        Self::serve(Some(TlsAcceptor::from(identity.server()))).await
+        Self::start_with(identity.server()).await
+    }
+
+    /// [`Upstream::start`] behind TLS as configured.
+    pub async fn start_with(tls: Arc<rustls::ServerConfig>) -> Self {
+        Self::serve(Some(TlsAcceptor::from(tls))).await
     }
 
     async fn serve(tls: Option<TlsAcceptor>) -> Self {

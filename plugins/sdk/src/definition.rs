@@ -3,10 +3,12 @@
 use crate::{
     build::{BuildCx, BuildError},
     consumer::AuthSlot,
+    endpoint::Endpoint,
     exchange::Exchange,
     flow::{Error, Step},
     plugin::{Authenticator, Phases, Plugin, Scopes},
     schema::Schema,
+    stream::StreamExchange,
 };
 use bytes::Bytes;
 use pingora_http::{RequestHeader, ResponseHeader};
@@ -56,6 +58,10 @@ pub trait Instance: Send + Sync {
     ) -> Result<(), Error>;
     /// See [`Plugin::log`].
     fn log(&self, ex: &mut Exchange<'_>);
+    /// See [`Plugin::stream_access`].
+    fn stream_access<'a>(&'a self, ex: &'a mut StreamExchange<'_>) -> Step<'a>;
+    /// See [`Plugin::stream_log`].
+    fn stream_log(&self, ex: &mut StreamExchange<'_>);
 }
 
 impl<P: Plugin> Instance for P {
@@ -90,6 +96,12 @@ impl<P: Plugin> Instance for P {
     fn log(&self, ex: &mut Exchange<'_>) {
         Plugin::log(self, ex);
     }
+    fn stream_access<'a>(&'a self, ex: &'a mut StreamExchange<'_>) -> Step<'a> {
+        Plugin::stream_access(self, ex)
+    }
+    fn stream_log(&self, ex: &mut StreamExchange<'_>) {
+        Plugin::stream_log(self, ex);
+    }
 }
 
 /// A credential that was decoded: the key under which it is found, and the value in the authenticator's own type.
@@ -119,6 +131,7 @@ pub struct Definition {
     metadata: Option<Schema>,
     credential: Option<CredentialDefinition>,
     build: Build,
+    endpoints: fn() -> Vec<Endpoint>,
 }
 
 fn schema_of<T: JsonSchema>() -> Value {
@@ -153,6 +166,7 @@ impl Definition {
             metadata: P::metadata_schema().map(Schema::new),
             credential: None,
             build: build_of::<P>,
+            endpoints: P::endpoints,
         }
     }
 
@@ -181,6 +195,11 @@ impl Definition {
     /// The JSON Schema of the metadata, when the plugin states one.
     pub fn metadata_schema(&self) -> Option<&Value> {
         self.metadata.as_ref().map(Schema::document)
+    }
+
+    /// Whether it may stand on a stream route.
+    pub fn has_stream(&self) -> bool {
+        self.scopes.contains(Scopes::STREAM)
     }
 
     /// Whether it is an authenticator.
@@ -233,6 +252,7 @@ pub struct Doubled(pub &'static str);
 pub struct Registry {
     by_name: BTreeMap<&'static str, Definition>,
     slots: OnceLock<BTreeMap<&'static str, AuthSlot>>,
+    endpoints: OnceLock<Vec<Endpoint>>,
 }
 
 impl Registry {
@@ -246,6 +266,7 @@ impl Registry {
             return Err(Doubled(name));
         }
         self.slots = OnceLock::new();
+        self.endpoints = OnceLock::new();
         Ok(self)
     }
 
@@ -269,7 +290,14 @@ impl Registry {
         self.by_name
             .retain(|name, _| enabled.iter().any(|e| e == name));
         self.slots = OnceLock::new();
+        self.endpoints = OnceLock::new();
         unknown
+    }
+
+    /// What plugins answer themselves.
+    pub fn endpoints(&self) -> &[Endpoint] {
+        self.endpoints
+            .get_or_init(|| self.iter().flat_map(|d| (d.endpoints)()).collect())
     }
 
     fn slots(&self) -> &BTreeMap<&'static str, AuthSlot> {

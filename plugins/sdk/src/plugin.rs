@@ -2,8 +2,10 @@
 
 use crate::{
     build::{BuildCx, BuildError},
+    endpoint::Endpoint,
     exchange::Exchange,
     flow::{Error, Step},
+    stream::StreamExchange,
 };
 use bytes::Bytes;
 use pingora_http::{RequestHeader, ResponseHeader};
@@ -11,7 +13,7 @@ use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 
 bitflags::bitflags! {
-    /// The phases of a request, in the order in which they run.
+    /// The phases of a request, in the order in which they run; then those of a stream session, which has no others.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     pub struct Phases: u16 {
         /// Before anything is decided: authentication, rewriting.
@@ -28,6 +30,10 @@ bitflags::bitflags! {
         const BODY_FILTER = 32;
         /// The request is over.
         const LOG = 64;
+        /// A TCP, TLS or UDP session has found its stream route; nothing was sent to a node yet.
+        const STREAM_ACCESS = 128;
+        /// The session is over.
+        const STREAM_LOG = 256;
     }
 
     /// Where a plugin may be configured.
@@ -78,6 +84,11 @@ pub trait Plugin: Sized + Send + Sync + 'static {
     /// The JSON Schema (draft-07) of this plugin's metadata document; `None` accepts any object.
     fn metadata_schema() -> Option<serde_json::Value> {
         None
+    }
+
+    /// Requests that it answers itself where a route has `public-api`, whether or not it is configured anywhere.
+    fn endpoints() -> Vec<Endpoint> {
+        Vec::new()
     }
 
     /// Before anything is decided.
@@ -138,6 +149,16 @@ pub trait Plugin: Sized + Send + Sync + 'static {
 
     /// The request is over: count it, log it. Must not wait.
     fn log(&self, _ex: &mut Exchange<'_>) {}
+
+    /// A session on a stream route, before a node was picked. A reply closes the connection: there is nobody to read it,
+    /// its status is what the session is counted under. Of UDP it is the first datagram of a client. A plugin that has
+    /// this or [`stream_log`](Self::stream_log) names [`Scopes::STREAM`].
+    fn stream_access<'a>(&'a self, _ex: &'a mut StreamExchange<'_>) -> Step<'a> {
+        Step::next()
+    }
+
+    /// The session is over: count it, log it. Must not wait.
+    fn stream_log(&self, _ex: &mut StreamExchange<'_>) {}
 }
 
 /// A plugin that names the consumer. It owns the credential half of the configuration, which stands on consumers and credentials.

@@ -136,6 +136,10 @@ pub(super) fn state() -> State {
     State::new(Arc::new(Workshop {
         registry,
         environment: Arc::new(Environment::new(runtime, Arc::new(Nobody), None)),
+        tls: Arc::new(
+            crate::tls::Environment::new(Default::default(), crate::tls::Staples::none()).unwrap(),
+        ),
+        https_port: None,
         mode: Mode::HostThenPath,
         metrics: prometheus::Registry::new(),
         shared: Default::default(),

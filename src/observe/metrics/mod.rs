@@ -1,9 +1,11 @@
 //! The metrics registry, shared with plugins, and the gateway's own metrics under the names that APISIX gives them.
 
 mod family;
+mod streams;
 mod traffic;
 
 pub use family::{Family, Kind, Samples};
+pub use streams::{OpenSession, StreamListener, Streams};
 pub use traffic::Traffic;
 
 use super::host;
@@ -26,6 +28,7 @@ pub struct Metrics {
     registry: Registry,
     prefix: String,
     traffic: Arc<Traffic>,
+    streams: Arc<Streams>,
     /// The configuration that serves.
     pub configuration: Configuration,
     /// Access log lines that were dropped.
@@ -112,6 +115,7 @@ impl Metrics {
                 "Access log lines that were dropped",
             )?,
             traffic: Arc::default(),
+            streams: Arc::default(),
             prefix: prefix.to_owned(),
             page: Mutex::new(None),
             configuration,
@@ -119,6 +123,7 @@ impl Metrics {
             registry,
         };
         metrics.export_traffic()?;
+        metrics.export_streams()?;
         metrics.export_node()?;
         Ok(metrics)
     }
@@ -184,6 +189,11 @@ impl Metrics {
     /// The counters of requests and connections.
     pub fn traffic(&self) -> &Arc<Traffic> {
         &self.traffic
+    }
+
+    /// The listeners for TCP, TLS and UDP.
+    pub fn streams(&self) -> &Arc<Streams> {
+        &self.streams
     }
 
     /// Exports a family whose samples are asked for at each scrape, e.g. [`Family::UPSTREAM_STATUS`] or

@@ -3,7 +3,8 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-/// Admits or refuses by the client's address. Exactly one of `whitelist` and `blacklist` must be there.
+/// Admits or refuses by the client's address. On a stream route the connection of who is refused is closed: `message` and
+/// `response_code` have no effect there. Exactly one of `whitelist` and `blacklist` must be there.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Config {

@@ -8,6 +8,7 @@ mod tests;
 pub use config::Config;
 
 use crossway_sdk::{expr::IpSet, prelude::*};
+use std::net::IpAddr;
 
 /// The plugin.
 pub struct IpRestriction {
@@ -21,6 +22,7 @@ pub struct IpRestriction {
 impl Plugin for IpRestriction {
     const NAME: &'static str = "ip-restriction";
     const PRIORITY: i32 = 3000;
+    const SCOPES: Scopes = Scopes::HTTP.union(Scopes::STREAM);
     type Config = Config;
 
     fn build(config: Config, cx: &BuildCx<'_>) -> Result<Self, BuildError> {
@@ -47,7 +49,17 @@ impl Plugin for IpRestriction {
     }
 
     fn access<'a>(&'a self, ex: &'a mut Exchange<'_>) -> Step<'a> {
-        if self.networks.contains(ex.request.client.ip()) == self.admits_listed {
+        self.judge(ex.request.client.ip())
+    }
+
+    fn stream_access<'a>(&'a self, ex: &'a mut StreamExchange<'_>) -> Step<'a> {
+        self.judge(ex.session.client.ip())
+    }
+}
+
+impl IpRestriction {
+    fn judge(&self, client: IpAddr) -> Step<'_> {
+        if self.networks.contains(client) == self.admits_listed {
             Step::next()
         } else {
             Step::respond(self.refusal.clone())

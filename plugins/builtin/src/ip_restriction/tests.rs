@@ -117,3 +117,17 @@ proptest! {
         prop_assert!((white == 200) != (black == 200));
     }
 }
+
+#[tokio::test]
+async fn a_session_is_judged_by_its_client() {
+    let plugin = built(&definition(), json!({"whitelist": ["10.0.0.0/8"]}));
+    for (client, admitted) in [
+        ("10.0.0.1:1", true),
+        ("192.0.2.1:1", false),
+        ("[::ffff:10.0.0.1]:1", true),
+    ] {
+        let mut scene = crossway_sdk::testing::StreamScene::default();
+        scene.session.client = client.parse().unwrap();
+        assert_eq!(goes_on(scene.access(&*plugin).await), admitted, "{client}");
+    }
+}

@@ -1,23 +1,26 @@
-//! `limit-conn`: how many requests of a key are in progress at once; some more wait, the rest are rejected.
+//! `limit-conn`: how many requests of a key, or sessions of a stream route, are in progress at once; some more wait, the
+//! rest are rejected.
 //!
 //! A request is counted out when the plugin's state of the request is dropped, so an aborted one counts out too; the
 //! log phase only learns from it how long requests take.
 
 mod config;
 mod limiter;
+mod shared;
 
 #[cfg(test)]
 mod tests;
 
 use crate::{
-    limit::{Amount, AmountConfig, Key, KeyType, local_only, rejection},
+    limit::{Amount, AmountConfig, Key, KeyType, version},
     request_body,
 };
 use config::Config;
-use crossway_sdk::prelude::*;
+use crossway_sdk::{expr::Lookup, prelude::*};
 use limiter::{Limiter, Permit};
+use shared::Shared;
 use smallvec::SmallVec;
-use std::{sync::Arc, time::Duration};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 /// Shorter delays than this are not worth a timer; APISIX draws the line here too.
 const SHORTEST_DELAY: Duration = Duration::from_millis(1);
@@ -27,6 +30,8 @@ pub struct LimitConn {
     rules: Box<[Rule]>,
     /// Limiters by the position of their rule.
     limiters: Arc<Vec<Limiter>>,
+    /// Where requests are counted when not here.
+    shared: Option<Shared>,
     learns: bool,
     rejection: Reply,
     degrade: bool,
@@ -53,15 +58,19 @@ struct Held {
 impl Plugin for LimitConn {
     const NAME: &'static str = "limit-conn";
     const PRIORITY: i32 = 1003;
+    const SCOPES: Scopes = Scopes::HTTP.union(Scopes::STREAM);
     type Config = Config;
 
     fn build(config: Config, cx: &BuildCx<'_>) -> Result<Self, BuildError> {
-        local_only(config.policy, cx)?;
         let rules = rules(&config, cx)?;
         let unit = config.default_conn_delay;
         // An instance with the same configuration in the same place goes on with the same counts.
-        let place = format!("limit-conn/{}/{config:?}", cx.resource());
-        let limiters = cx.shared(&place, || {
+        let (place, identity) = (cx.resource(), format!("{config:?}"));
+        let shared = config.common.link(&config.redis, cx)?.map(|link| {
+            let version = version(&identity);
+            Shared::new(link, &config.redis_prefix, place, &version, config.key_ttl)
+        });
+        let limiters = cx.shared(&format!("limit-conn/{place}/{identity}"), || {
             rules.iter().map(|_| Limiter::new(unit)).collect::<Vec<_>>()
         });
         let needs_body = rules
@@ -70,27 +79,60 @@ impl Plugin for LimitConn {
         Ok(Self {
             rules,
             limiters,
+            shared,
             learns: !config.only_use_default_delay,
-            rejection: rejection(config.rejected_code, config.rejected_msg.as_deref()),
-            degrade: config.allow_degradation,
+            rejection: config.common.rejection(),
+            degrade: config.common.allow_degradation,
             needs_body,
         })
     }
 
     fn access<'a>(&'a self, ex: &'a mut Exchange<'_>) -> Step<'a> {
-        if self.needs_body && ex.request.body.is_none() {
+        let unread = self.needs_body && ex.request.body.is_none();
+        if unread || self.shared.is_some() {
             return Step::wait(async move {
-                if let Err(end) = request_body::read(ex).await {
+                if unread && let Err(end) = request_body::read(ex).await {
                     return end;
                 }
-                let flow = self.decide(ex)?;
+                let asked = self.ask(ex, ex.request.client.ip());
+                let entered = match (asked, &self.shared) {
+                    (Err(error), _) => Err(error),
+                    (Ok(asked), Some(shared)) => self.enter_shared(shared, asked).await,
+                    (Ok(asked), None) => Ok(self.enter(asked)),
+                };
+                let flow = self.decide(entered, ex.state())?;
                 self.delay(ex, flow).await
             });
         }
-        match self.decide(ex) {
+        let asked = self.ask(ex, ex.request.client.ip());
+        let entered = asked.map(|asked| self.enter(asked));
+        match self.decide(entered, ex.state()) {
             Ok(flow) if self.delay_of(ex) >= SHORTEST_DELAY => Step::wait(self.delay(ex, flow)),
             decided => Step::Done(decided),
         }
+    }
+
+    fn stream_access<'a>(&'a self, ex: &'a mut StreamExchange<'_>) -> Step<'a> {
+        let asked = self.ask(ex, ex.session.client.ip());
+        Step::wait(async move {
+            let entered = match (asked, &self.shared) {
+                (Err(error), _) => Err(error),
+                (Ok(asked), Some(shared)) => self.enter_shared(shared, asked).await,
+                (Ok(asked), None) => Ok(self.enter(asked)),
+            };
+            let held = ex.state::<Held>();
+            let flow = self.decide(entered, held)?;
+            let delay = held.delay;
+            if matches!(flow, Flow::Next) && delay >= SHORTEST_DELAY {
+                tokio::time::sleep(delay).await;
+            }
+            Ok(flow)
+        })
+    }
+
+    /// How long sessions last says nothing of how long a node takes, so nothing is learned.
+    fn stream_log(&self, ex: &mut StreamExchange<'_>) {
+        drop(std::mem::take(ex.state::<Held>()));
     }
 
     fn log(&self, ex: &mut Exchange<'_>) {
@@ -115,33 +157,71 @@ impl Plugin for LimitConn {
 }
 
 impl LimitConn {
-    fn decide(&self, ex: &mut Exchange<'_>) -> Result<Flow, Error> {
-        match self.enter(ex) {
-            Err(_) if self.degrade => Ok(Flow::Next),
-            decided => decided,
+    /// What the rules that apply ask for, in order.
+    fn ask(&self, from: &dyn Lookup, client: IpAddr) -> Result<AllAsked, Error> {
+        let mut all = AllAsked::new();
+        for (index, rule) in self.rules.iter().enumerate() {
+            if let Some(asked) = rule.asked(from, client)? {
+                all.push((index, asked));
+            }
+        }
+        match all.is_empty() {
+            false => Ok(all),
+            true => Err(Error::new(
+                "no rule applies: the request has no value for any of their keys",
+            )),
         }
     }
 
-    fn enter(&self, ex: &mut Exchange<'_>) -> Result<Flow, Error> {
-        let mut applied = false;
-        for (index, (rule, limiter)) in self.rules.iter().zip(&*self.limiters).enumerate() {
-            let Some(entered) = rule.enter(limiter, ex)? else {
+    /// Enters all rules, up to one that rejects; whether none did. What was entered is held either way.
+    fn enter(&self, asked: AllAsked) -> (Held, bool) {
+        let mut held = Held::default();
+        for (index, (key, [conn, burst])) in asked {
+            let entered = self
+                .limiters
+                .get(index)
+                .and_then(|l| l.enter(&key, conn, burst));
+            if !held.take(index, entered) {
+                return (held, false);
+            }
+        }
+        (held, true)
+    }
+
+    /// As [`enter`](Self::enter), where several gateways count together.
+    async fn enter_shared(&self, shared: &Shared, asked: AllAsked) -> Result<(Held, bool), Error> {
+        let mut held = Held::default();
+        for (index, (key, amounts)) in asked {
+            let Some(limiter) = self.limiters.get(index) else {
                 continue;
             };
-            applied = true;
-            let Some((permit, delay)) = entered else {
-                return Ok(Flow::Respond(self.rejection.clone()));
-            };
-            let held = ex.state::<Held>();
-            held.permits.push((index, permit));
-            held.delay = held.delay.saturating_add(delay);
+            let entered = limiter
+                .enter_shared(shared, index, &key, amounts)
+                .await
+                .map_err(|e| Error::new(e.to_string()))?;
+            if !held.take(index, entered) {
+                return Ok((held, false));
+            }
         }
-        if applied {
-            Ok(Flow::Next)
-        } else {
-            Err(Error::new(
-                "no rule applies: the request has no value for any of their keys",
-            ))
+        Ok((held, true))
+    }
+
+    /// What becomes of the request, which holds from now on what it entered.
+    fn decide(
+        &self,
+        entered: Result<(Held, bool), Error>,
+        state: &mut Held,
+    ) -> Result<Flow, Error> {
+        match entered {
+            Ok((held, admitted)) => {
+                *state = held;
+                Ok(match admitted {
+                    true => Flow::Next,
+                    false => Flow::Respond(self.rejection.clone()),
+                })
+            }
+            Err(_) if self.degrade => Ok(Flow::Next),
+            Err(error) => Err(error),
         }
     }
 
@@ -160,27 +240,43 @@ impl LimitConn {
     }
 }
 
-/// What a limiter said: let in, or not.
-type Entered = Option<(Permit, Duration)>;
+impl Held {
+    /// Holds what a limiter gave; false when it gave nothing.
+    fn take(&mut self, rule: usize, entered: Option<(Permit, Duration)>) -> bool {
+        let Some((permit, delay)) = entered else {
+            return false;
+        };
+        self.permits.push((rule, permit));
+        self.delay = self.delay.saturating_add(delay);
+        true
+    }
+}
+
+/// A key, and `conn` and `burst` for it.
+type Asked = (SmallVec<[u8; 48]>, [u64; 2]);
+
+/// What the rules ask, by their positions.
+type AllAsked = SmallVec<[(usize, Asked); 1]>;
 
 impl Rule {
-    /// `None` when the rule does not apply.
-    fn enter(&self, limiter: &Limiter, ex: &Exchange<'_>) -> Result<Option<Entered>, Error> {
-        let enter = |key: &[u8]| -> Result<Entered, Error> {
-            let of = |name: &str, amount: &Amount| {
-                amount
-                    .resolve(ex)
-                    .map_err(|e| Error::new(format!("{name}: {e}")))
-            };
-            Ok(limiter.enter(key, of("conn", &self.conn)?, of("burst", &self.burst)?))
+    /// What the rule asks of a request; `None` when it does not apply.
+    fn asked(&self, from: &dyn Lookup, client: IpAddr) -> Result<Option<Asked>, Error> {
+        let key = match self.optional {
+            true => self.key.if_present(from, SmallVec::from_slice),
+            false => Some(self.key.or_client(from, client, SmallVec::from_slice)),
         };
-        match self.optional {
-            true => self.key.if_present(ex, enter).transpose(),
-            false => self
-                .key
-                .or_client(ex, ex.request.client.ip(), enter)
-                .map(Some),
-        }
+        let Some(key) = key else {
+            return Ok(None);
+        };
+        let of = |name: &str, amount: &Amount| {
+            amount
+                .resolve(from)
+                .map_err(|e| Error::new(format!("{name}: {e}")))
+        };
+        Ok(Some((
+            key,
+            [of("conn", &self.conn)?, of("burst", &self.burst)?],
+        )))
     }
 }
 

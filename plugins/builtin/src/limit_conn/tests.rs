@@ -181,7 +181,7 @@ fn refusals_say_where_and_what_was_expected() {
         ),
         (
             json!({"conn": 1, "burst": 0, "key": "uri", "default_conn_delay": 1, "policy": "redis-cluster"}),
-            "policy redis-cluster is not available yet, expected local (at /policy)",
+            "policy redis-cluster needs redis_cluster_nodes",
         ),
         (
             json!({"conn": 1, "burst": 0, "key": "uri", "default_conn_delay": 1, "konn": 1}),
@@ -191,4 +191,40 @@ fn refusals_say_where_and_what_was_expected() {
         let said = refused::<LimitConn>(config.clone());
         assert!(said.contains(expected), "{config}: {said}");
     }
+}
+
+#[tokio::test]
+async fn sessions_beyond_conn_and_burst_are_refused_until_one_ends() {
+    use crossway_sdk::testing::StreamScene;
+    let plugin =
+        plugin(json!({"conn": 1, "burst": 1, "default_conn_delay": 0.001, "key": "remote_addr"}));
+    let mut open = Vec::new();
+    for _ in 0..2 {
+        let mut scene = StreamScene::default();
+        assert!(passes(scene.access(&plugin).await));
+        open.push(scene);
+    }
+    let mut third = StreamScene::default();
+    assert_eq!(reply(third.access(&plugin).await).status, 503);
+    // Its end counts nobody out who was not in.
+    third.log(&plugin);
+    assert_eq!(reply(third.access(&plugin).await).status, 503);
+    let mut other = StreamScene::default();
+    other.session.client = "192.0.2.9:1".parse().unwrap();
+    assert!(passes(other.access(&plugin).await));
+    open[0].log(&plugin);
+    assert!(passes(StreamScene::default().access(&plugin).await));
+}
+
+#[tokio::test]
+async fn a_session_without_a_value_for_the_key_is_known_by_its_address() {
+    use crossway_sdk::testing::StreamScene;
+    let plugin = plugin(json!({"conn": 1, "burst": 0, "default_conn_delay": 0.001,
+        "key": "$proxy_protocol_addr $http_x", "key_type": "var_combination"}));
+    let mut first = StreamScene::default();
+    assert!(passes(first.access(&plugin).await));
+    assert_eq!(
+        reply(StreamScene::default().access(&plugin).await).status,
+        503
+    );
 }

@@ -159,10 +159,11 @@ impl Recorder {
         let included = self.request_body.included || self.looks_into_body;
         let condition = &self.request_body.condition;
         let wanted = included && condition.as_ref().is_none_or(|c| c.matches(ex));
-        // A body that somebody read whole before did not pass piece by piece.
+        // What was masked is not logged as it was. A body that somebody read whole before did not pass piece by piece.
+        let masked = ex.request.masked_body.as_deref();
         let read = || ex.request.body.as_deref().filter(|body| !body.is_empty());
         let request_body = match wanted {
-            true => bodies.request.text().or_else(read),
+            true => masked.or(bodies.request.text()).or_else(read),
             false => None,
         };
         let limit = self.request_body.limit;

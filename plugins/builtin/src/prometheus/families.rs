@@ -1,7 +1,7 @@
 //! The metrics that all places of use share, and their export.
 
 use super::{
-    config::Attributes,
+    config::{Attributes, MetricAttributes},
     labels::LabelValues,
     series::{Bounds, Counter, Histogram, Measure, Series, Table},
 };
@@ -22,12 +22,16 @@ use std::{
 const STATUS: &str = "http_status";
 const LATENCY: &str = "http_latency";
 const BANDWIDTH: &str = "bandwidth";
+const STREAM_CONNECTIONS: &str = "stream_connection_total";
+const STREAM_STATUS: &str = "stream_status";
 const ERRORS: &str = "nginx_metric_errors_total";
 
 const STATUS_HELP: &str = "Responses by status, route, service, consumer and node";
 const LATENCY_HELP: &str =
     "Latency of requests in milliseconds: of the whole request, of the upstream, of the gateway";
 const BANDWIDTH_HELP: &str = "Bytes of requests and responses";
+const STREAM_CONNECTIONS_HELP: &str = "Sessions that ended, by stream route";
+const STREAM_STATUS_HELP: &str = "Sessions that ended, by how, listener and node";
 const ERRORS_HELP: &str =
     "Times that a label set was not counted on its own because there were too many";
 
@@ -54,6 +58,7 @@ const TRAFFIC_LABELS: [&str; 8] = [
     "request_llm_model",
     "llm_model",
 ];
+const STREAM_STATUS_LABELS: [&str; 3] = ["code", "listen_addr", "node"];
 
 /// The metrics.
 pub(super) struct Families {
@@ -61,6 +66,8 @@ pub(super) struct Families {
     pub(super) status: Table<Counter>,
     pub(super) latency: Table<Histogram>,
     pub(super) bandwidth: Table<Counter>,
+    pub(super) stream_connections: Table<Counter>,
+    pub(super) stream_status: Table<Counter>,
     errors: Counter,
     /// Grows when series were dropped, so that nobody goes on to count in them.
     generation: AtomicU64,
@@ -80,6 +87,18 @@ impl Families {
             bandwidth: Table::new(
                 &TRAFFIC_LABELS,
                 &attributes.bandwidth,
+                max,
+                Counter::default,
+            ),
+            stream_connections: Table::new(
+                &["route"],
+                &MetricAttributes::default(),
+                max,
+                Counter::default,
+            ),
+            stream_status: Table::new(
+                &STREAM_STATUS_LABELS,
+                &MetricAttributes::default(),
                 max,
                 Counter::default,
             ),
@@ -181,6 +200,16 @@ impl Exporter {
                 describe(STATUS, STATUS_HELP, &families.status.labels)?,
                 describe(LATENCY, LATENCY_HELP, &families.latency.labels)?,
                 describe(BANDWIDTH, BANDWIDTH_HELP, &families.bandwidth.labels)?,
+                describe(
+                    STREAM_CONNECTIONS,
+                    STREAM_CONNECTIONS_HELP,
+                    &families.stream_connections.labels,
+                )?,
+                describe(
+                    STREAM_STATUS,
+                    STREAM_STATUS_HELP,
+                    &families.stream_status.labels,
+                )?,
                 describe(ERRORS, ERRORS_HELP, &[])?,
             ],
         })
@@ -217,6 +246,18 @@ impl Collector for Exporter {
                 BANDWIDTH_HELP,
                 MetricType::COUNTER,
                 families.bandwidth.metrics(),
+            ),
+            (
+                STREAM_CONNECTIONS,
+                STREAM_CONNECTIONS_HELP,
+                MetricType::COUNTER,
+                families.stream_connections.metrics(),
+            ),
+            (
+                STREAM_STATUS,
+                STREAM_STATUS_HELP,
+                MetricType::COUNTER,
+                families.stream_status.metrics(),
             ),
             (ERRORS, ERRORS_HELP, MetricType::COUNTER, vec![errors]),
         ];

@@ -4,6 +4,7 @@ use super::config::{DisabledLabels, StatusLabel, TrafficLabel};
 use crossway_sdk::{
     expr::{Lookup, Template},
     request::{Request, ResponseSource},
+    stream::StreamSession,
 };
 use smallvec::SmallVec;
 use std::net::IpAddr;
@@ -221,6 +222,24 @@ impl<'r> Labels<'r> {
     pub(super) fn has_node(&self) -> bool {
         !matches!(self.node, Node::None)
     }
+}
+
+/// Labels of `stream_connection_total` and of `stream_status`.
+pub(super) fn of_session(session: &StreamSession, prefer_name: bool) -> (LabelValues, LabelValues) {
+    let route = session.route.as_deref();
+    let name = route.and_then(|r| r.name.as_deref());
+    let id = route.map_or("", |r| &*r.id);
+    let node = match session.last_try() {
+        None => String::new(),
+        Some(tried) => match tried.address {
+            Some(address) => address.to_string(),
+            None => format!("{}:{}", tried.host, tried.port),
+        },
+    };
+    let route = name.filter(|_| prefer_name).unwrap_or(id);
+    let code = session.status.to_string();
+    let status = vec![code.into(), (&*session.listener).into(), node.into()];
+    (vec![route.into()], status)
 }
 
 fn texts(disabled: Disabled) -> impl Fn(Disabled, &str) -> Box<str> {

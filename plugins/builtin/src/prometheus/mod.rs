@@ -52,6 +52,7 @@ impl Plugin for Prometheus {
     const NAME: &'static str = "prometheus";
     const PRIORITY: i32 = 500;
     const PREFER_ROUTE: bool = true;
+    const SCOPES: Scopes = Scopes::HTTP.union(Scopes::STREAM);
     type Config = Config;
 
     fn build(config: Config, cx: &BuildCx<'_>) -> Result<Self, BuildError> {
@@ -79,6 +80,20 @@ impl Plugin for Prometheus {
         let settings = schemars::generate::SchemaSettings::draft07();
         let schema = settings.into_generator().into_root_schema_for::<Metadata>();
         Some(schema.to_value())
+    }
+
+    fn stream_log(&self, ex: &mut StreamExchange<'_>) {
+        let families = &*self.families;
+        let now = families.seconds(Instant::now());
+        let (connections, status) = labels::of_session(ex.session, self.prefer_name);
+        for (table, values) in [
+            (&families.stream_connections, connections),
+            (&families.stream_status, status),
+        ] {
+            let series = families.series(table, values, now);
+            series.measure.add(1);
+            series.touch(now);
+        }
     }
 
     fn log(&self, ex: &mut Exchange<'_>) {

@@ -406,3 +406,32 @@ fn counting_from_many_threads_loses_nothing() {
     );
     assert_eq!(count, Some(4000.0));
 }
+
+#[tokio::test]
+async fn sessions_are_counted_by_route_and_by_how_they_ended() {
+    use crossway_sdk::testing::StreamScene;
+    let bench = bench(Value::Null, Value::Null);
+    let plugin = bench
+        .build(&definition(), json!({"prefer_name": true}))
+        .unwrap();
+    for (name, status) in [(Some("shop"), 200), (Some("shop"), 502), (None, 200)] {
+        let mut scene = StreamScene::default();
+        scene.session.status = status;
+        scene.session.route = Some(Arc::new(RouteInfo {
+            id: "1".into(),
+            name: name.map(Into::into),
+            ..RouteInfo::default()
+        }));
+        scene.log(&*plugin);
+    }
+    let registry = &bench.metrics;
+    let total = |route| value(registry, "apisix_stream_connection_total", &[route]);
+    assert_eq!(total("route=\"shop\""), Some(2.0));
+    assert_eq!(total("route=\"1\""), Some(1.0));
+    let labels = [
+        "code=\"200\"",
+        "listen_addr=\"192.0.2.2:9100\"",
+        "node=\"\"",
+    ];
+    assert_eq!(value(registry, "apisix_stream_status", &labels), Some(2.0));
+}

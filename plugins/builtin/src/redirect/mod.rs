@@ -150,14 +150,14 @@ fn is_http(ex: &Exchange<'_>) -> bool {
     }
 }
 
-/// `plugin_attr.redirect.https_port`; the default port of https is left out.
+/// `plugin_attr.redirect.https_port`, else that of the gateway's own listener; the default port of https is left out.
 fn https_port(cx: &BuildCx<'_>) -> Result<Option<u16>, BuildError> {
     let Some(port) = cx
         .attribute()
         .and_then(|a| a.get("https_port"))
         .filter(|p| !p.is_null())
     else {
-        return Ok(None);
+        return Ok(cx.https_port().filter(|port| *port != 443));
     };
     match port.as_u64().and_then(|port| u16::try_from(port).ok()) {
         Some(443) => Ok(None),

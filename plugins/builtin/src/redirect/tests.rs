@@ -137,14 +137,21 @@ async fn http_goes_to_https() {
     for (port, expected) in [
         (json!(9443), "https://example.com:9443/a"),
         (json!(443), "https://example.com/a"),
-        (json!(null), "https://example.com/a"),
+        (json!(null), "https://example.com:8443/a"),
     ] {
         let bench = Bench {
             attributes: [("redirect".to_owned(), json!({"https_port": port}))].into(),
+            https_port: Some(8443),
             ..Bench::default()
         };
         assert_eq!(https(&bench, &get("/a"), false).await, to(301, expected));
     }
+    let bench = Bench {
+        https_port: Some(443),
+        ..Bench::default()
+    };
+    let expected = to(301, "https://example.com/a");
+    assert_eq!(https(&bench, &get("/a"), false).await, expected);
 }
 
 #[tokio::test]

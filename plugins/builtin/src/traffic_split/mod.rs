@@ -1,7 +1,7 @@
 //! `traffic-split`: sends parts of a route's traffic to other upstreams, by conditions and by weight.
 
 mod config;
-mod wheel;
+pub(crate) mod wheel;
 
 #[cfg(test)]
 mod tests;
@@ -9,7 +9,7 @@ mod tests;
 use crate::request_body;
 use config::{Config, Weighted};
 use crossway_sdk::{
-    expr::{Expression, Verdict},
+    expr::{Expression, Lookup, Verdict},
     prelude::*,
     upstream::UpstreamHandle,
 };
@@ -60,6 +60,7 @@ struct Rule {
 impl Plugin for TrafficSplit {
     const NAME: &'static str = "traffic-split";
     const PRIORITY: i32 = 966;
+    const SCOPES: Scopes = Scopes::HTTP.union(Scopes::STREAM);
     type Config = Config;
 
     fn build(config: Config, cx: &BuildCx<'_>) -> Result<Self, BuildError> {
@@ -73,19 +74,29 @@ impl Plugin for TrafficSplit {
     fn access<'a>(&'a self, ex: &'a mut Exchange<'_>) -> Step<'a> {
         match self.rule(ex, ex.request.body.is_some()) {
             Choice::Settled(rule) => {
-                send(rule, ex);
+                if let Some(rule) = rule {
+                    ex.request.upstream_override = rule.next();
+                }
                 Step::next()
             }
             Choice::NeedsBody => Step::wait(async move {
                 if let Err(end) = request_body::read(ex).await {
                     return end;
                 }
-                if let Choice::Settled(rule) = self.rule(ex, true) {
-                    send(rule, ex);
+                if let Choice::Settled(Some(rule)) = self.rule(ex, true) {
+                    ex.request.upstream_override = rule.next();
                 }
                 Ok(Flow::Next)
             }),
         }
+    }
+
+    fn stream_access<'a>(&'a self, ex: &'a mut StreamExchange<'_>) -> Step<'a> {
+        // A session has no body, so there is none to wait for.
+        if let Choice::Settled(Some(rule)) = self.rule(ex, true) {
+            ex.session.upstream_override = rule.next();
+        }
+        Step::next()
     }
 }
 
@@ -95,15 +106,15 @@ enum Choice<'r> {
 }
 
 impl TrafficSplit {
-    /// The first rule that the request matches.
-    fn rule(&self, ex: &Exchange<'_>, body_read: bool) -> Choice<'_> {
+    /// The first rule that the request or session matches.
+    fn rule(&self, from: &dyn Lookup, body_read: bool) -> Choice<'_> {
         for rule in &self.rules {
             let Some(matches) = &rule.matches else {
                 return Choice::Settled(Some(rule));
             };
             let mut needs_body = false;
             for expression in matches {
-                match expression.decide(ex, body_read) {
+                match expression.decide(from, body_read) {
                     Verdict::Yes => return Choice::Settled(Some(rule)),
                     Verdict::NeedsBody => needs_body = true,
                     Verdict::No | Verdict::Undecided => {}
@@ -117,18 +128,13 @@ impl TrafficSplit {
     }
 }
 
-/// Sends the request to one of the rule's upstreams.
-fn send(rule: Option<&Rule>, ex: &mut Exchange<'_>) {
-    let Some(rule) = rule else { return };
-    ex.request.upstream_override = rule
-        .wheel
-        .next()
-        .and_then(|turn| rule.upstreams.get(turn))
-        .cloned()
-        .flatten();
-}
-
 impl Rule {
+    /// The upstream whose turn it is; `None` for the route's own.
+    fn next(&self) -> Option<UpstreamHandle> {
+        let turn = self.wheel.next()?;
+        self.upstreams.get(turn).cloned().flatten()
+    }
+
     fn build(config: &config::Rule, path: &str, cx: &BuildCx<'_>) -> Result<Self, BuildError> {
         let expression = |(index, one): (usize, &config::Match)| {
             Expression::parse(&one.vars).map_err(|e| {

@@ -178,3 +178,26 @@ fn refusals_say_where_and_what_was_expected() {
             .contains("at most 20 items")
     );
 }
+
+#[tokio::test]
+async fn sessions_are_split_by_what_they_are() {
+    let plugin = plugin(json!({"rules": [
+        {"match": [{"vars": [["remote_addr", "==", "192.0.2.9"]]}],
+            "weighted_upstreams": [{"upstream_id": "blue"}]},
+        {"match": [{"vars": [["server_port", "==", "9100"]]}],
+            "weighted_upstreams": [{"upstream_id": 2, "weight": 1}, {"weight": 1}]},
+    ]}));
+    let mut goals = Vec::new();
+    for client in ["192.0.2.9:1", "192.0.2.1:1", "192.0.2.1:1"] {
+        let mut scene = crossway_sdk::testing::StreamScene::default();
+        scene.session.client = client.parse().unwrap();
+        assert!(passes(scene.access(&plugin).await));
+        let chosen = scene.session.upstream_override;
+        goals.push(chosen.map(|handle| handle.get::<Value>().unwrap().to_string()));
+    }
+    goals.sort();
+    assert_eq!(
+        goals,
+        [None, Some("\"2\"".to_owned()), Some("\"blue\"".to_owned())]
+    );
+}

@@ -109,7 +109,7 @@ impl Plugin for Zipkin {
                 id: context
                     .trace
                     .clone()
-                    .unwrap_or_else(|| random_id() + &random_id())
+                    .unwrap_or_else(|| format!("{}{}", random_id(), random_id()))
                     .into(),
                 request: random_id(),
                 proxy: random_id(),

@@ -4,7 +4,7 @@ use proc_macro::TokenStream;
 use quote::{format_ident, quote};
 use syn::{ImplItem, ItemImpl, parse_macro_input};
 
-const PHASES: [&str; 7] = [
+const PHASES: [&str; 9] = [
     "rewrite",
     "access",
     "before_proxy",
@@ -12,6 +12,8 @@ const PHASES: [&str; 7] = [
     "header_filter",
     "body_filter",
     "log",
+    "stream_access",
+    "stream_log",
 ];
 
 /// Adds `const PHASES` to an `impl Plugin` block: the phases whose methods the block has.

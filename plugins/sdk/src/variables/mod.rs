@@ -5,12 +5,16 @@ mod clock;
 mod graphql;
 mod multipart;
 mod query;
+mod stream;
+mod tls;
 mod tries;
 
 #[cfg(all(test, feature = "testing"))]
 mod tests;
 
 pub(crate) use body::Parsed;
+pub use graphql::graphql_operations;
+pub use multipart::fields as multipart_fields;
 pub use query::{argument, arguments, cookie};
 
 use crate::{
@@ -43,7 +47,7 @@ impl Lookup for View<'_> {
     }
 }
 
-/// The value of a variable. Families that this build has no source for (PROXY protocol, client certificates, caches)
+/// The value of a variable. Families that this build has no source for (PROXY protocol, caches)
 /// have no value, as in nginx when the feature is off.
 fn answer<'a>(
     session: &'a Session,
@@ -156,8 +160,21 @@ fn answer<'a>(
             .map(Value::text),
         Variable::MatchedUri => Some(Value::text(&*request.matched.as_ref()?.path)),
         Variable::MatchedHost => request.matched.as_ref()?.host.as_deref().map(Value::text),
-        Variable::RateLimitingInfo => request.rate_limiting_info.as_deref().map(Value::text),
-        Variable::SslProtocol | Variable::SslCipher => query::tls(session, variable),
+        Variable::RateLimitingInfo => request
+            .rate_limiting_info
+            .as_ref()
+            .map(|info| owned(info.to_json().into_bytes())),
+        Variable::SslProtocol
+        | Variable::SslCipher
+        | Variable::SslServerName
+        | Variable::SslSessionReused
+        | Variable::SslClientVerify
+        | Variable::SslClientSubject
+        | Variable::SslClientIssuer
+        | Variable::SslClientSerial
+        | Variable::SslClientFingerprint
+        | Variable::SslClientCert
+        | Variable::SslClientEscapedCert => tls::answer(session.digest()?, variable),
         _ => tries::answer(request, head, variable),
     }
 }

@@ -1,13 +1,12 @@
 //! Arguments of the query, cookies, and what stands in other single headers.
 
-use super::{Value, Variable, owned};
+use super::Value;
 use base64::{
     Engine, alphabet,
     engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
 };
 use http::{HeaderMap, header};
 use percent_encoding::percent_decode;
-use pingora_proxy::Session;
 use std::borrow::Cow;
 
 /// The first value of an argument of a query string, decoded; an argument without `=` is `true`.
@@ -84,16 +83,6 @@ pub(super) fn basic_user(headers: &HeaderMap) -> Option<Vec<u8>> {
     let mut decoded = LENIENT.decode(token.trim_ascii()).ok()?;
     decoded.truncate(memchr::memchr(b':', &decoded)?);
     Some(decoded)
-}
-
-/// What the TLS handshake settled.
-pub(super) fn tls<'a>(session: &'a Session, variable: &Variable) -> Option<Value<'a>> {
-    let digest = session.digest()?.ssl_digest.as_ref()?;
-    let text: &str = match variable {
-        Variable::SslProtocol => &digest.version,
-        _ => &digest.cipher,
-    };
-    Some(owned(text.as_bytes().to_vec()))
 }
 
 #[cfg(test)]

@@ -1,0 +1,120 @@
+//! The data plane's listeners: from settings to sockets that accept.
+
+use super::{Failure, connections::Counted, options};
+use crate::{
+    listener::{
+        Address, BindError, Bound, Census, Counters, Edge, Listener, ProxyProtocol, Reason, Serve,
+        SocketOptions, Stop, Tls,
+    },
+    observe::{
+        Metrics,
+        metrics::{Family, Kind},
+    },
+    settings::{Endpoint, Settings},
+};
+use std::sync::Arc;
+
+/// The key of a setting, an address that it names, and who gives certificates there.
+type Wanted = (&'static str, Address, Option<Arc<dyn Tls>>);
+
+/// Binds all listeners of HTTP and accepts on them until `stop`. To be called inside the runtime that is to serve.
+pub(super) fn open(
+    settings: &Settings,
+    http: Arc<dyn Serve>,
+    tls: Option<Arc<dyn Tls>>,
+    edge: &Arc<Edge>,
+    stop: &Stop,
+) -> Result<(), Failure> {
+    let plain = |setting, address| (setting, address, None);
+    let mut wanted: Vec<Wanted> = Vec::new();
+    let listen = &settings.listen;
+    wanted.extend(
+        listen
+            .http
+            .iter()
+            .map(|a| plain("listen.http", Address::Tcp(a))),
+    );
+    let unix = listen.unix.iter().cloned();
+    wanted.extend(unix.map(|path| plain("listen.unix", Address::Unix(path))));
+    if let Some(tls) = tls {
+        let https = listen.https.iter().flat_map(|a| a.iter());
+        wanted.extend(https.map(|a| ("listen.https", Address::Tcp(a), Some(tls.clone()))));
+    }
+    // All are bound before one accepts: a gateway that cannot have them all serves nobody.
+    let mut bound = Vec::with_capacity(wanted.len());
+    for (setting, address, tls) in wanted {
+        let listener = Listener {
+            setting,
+            socket: socket_options(settings),
+            proxy_protocol: proxy_protocol(settings, &address),
+            tls,
+            handshake_timeout: settings.limits.tls_handshake_timeout.0,
+            serve: http.clone(),
+            address,
+        };
+        bound.push((bind(&listener).map_err(Failure::new)?, listener));
+    }
+    for (bound, listener) in bound {
+        tracing::info!(address = %listener.address, tls = listener.tls.is_some(), "serving HTTP");
+        tokio::spawn(edge.clone().accept(bound, listener, stop.clone()));
+    }
+    Ok(())
+}
+
+pub(super) fn bind(listener: &Listener) -> Result<Bound, BindError> {
+    Bound::open(listener.setting, &listener.address, &listener.socket, None)
+}
+
+/// What all listeners share.
+pub(super) fn edge(
+    settings: &Settings,
+    metrics: &Metrics,
+    counters: Arc<Counters>,
+) -> Result<Arc<Edge>, Failure> {
+    export(metrics, counters.clone()).map_err(Failure::new)?;
+    let census: Arc<dyn Census> = Arc::new(Counted(metrics.traffic().clone()));
+    Ok(Edge::new(
+        options::connections(settings),
+        settings.limits.connections_per_client,
+        census,
+        counters,
+    ))
+}
+
+fn export(metrics: &Metrics, counters: Arc<Counters>) -> Result<(), prometheus::Error> {
+    let family = Family {
+        name: "edge_stopped_total",
+        help: "Connections and requests that the edge ended, by reason",
+        kind: Kind::Counter,
+        labels: &["reason"],
+    };
+    metrics.export(family, move |samples| {
+        for reason in Reason::ALL {
+            samples.push(&[reason.as_str()], counters.get(*reason) as f64);
+        }
+    })
+}
+
+pub(super) fn socket_options(settings: &Settings) -> SocketOptions {
+    let listen = &settings.listen;
+    let keepalive = listen.tcp_keepalive.0;
+    SocketOptions {
+        backlog: listen.backlog,
+        reuse_port: listen.reuse_port,
+        keepalive: (!keepalive.is_zero()).then_some(keepalive),
+        ..SocketOptions::default()
+    }
+}
+
+fn proxy_protocol(settings: &Settings, address: &Address) -> Option<ProxyProtocol> {
+    let protocol = &settings.listen.proxy_protocol;
+    let is_this = |endpoint: &Endpoint| match (endpoint, address) {
+        (Endpoint::Tcp(one), Address::Tcp(other)) => one == other,
+        (Endpoint::Unix(one), Address::Unix(other)) => one == other,
+        _ => false,
+    };
+    protocol.on.iter().any(is_this).then(|| ProxyProtocol {
+        trusted: protocol.trusted.set().clone(),
+        timeout: protocol.timeout.0,
+    })
+}
