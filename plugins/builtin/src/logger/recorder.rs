@@ -159,12 +159,13 @@ impl Recorder {
         let included = self.request_body.included || self.looks_into_body;
         let condition = &self.request_body.condition;
         let wanted = included && condition.as_ref().is_none_or(|c| c.matches(ex));
-        // What was masked is not logged as it was. A body that somebody read whole before did not pass piece by piece.
-        let masked = ex.request.masked_body.as_deref();
+        // A body that somebody read whole before did not pass piece by piece.
         let read = || ex.request.body.as_deref().filter(|body| !body.is_empty());
-        let request_body = match wanted {
-            true => masked.or(bodies.request.text()).or_else(read),
-            false => None,
+        let request_body = match (&ex.request.masked_body, wanted) {
+            (_, false) => None,
+            // What a plugin hid is not shown, however it passed.
+            (Some(masked), true) => Some(&**masked).filter(|body| !body.is_empty()),
+            (None, true) => bodies.request.text().or_else(read),
         };
         let limit = self.request_body.limit;
         make(Part {
