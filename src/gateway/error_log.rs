@@ -104,11 +104,11 @@ impl Host for Surroundings<'_> {
         self.0.environment.runtime.clone()
     }
 
-    fn plugin(&self, _: &str) -> Option<Enabled<'_>> {
-        None
-    }
-
     fn attribute(&self, plugin: &str) -> Option<&Value> {
         self.0.attributes.get(plugin)
+    }
+
+    fn plugin(&self, _: &str) -> Option<Enabled<'_>> {
+        None
     }
 }
