@@ -14,8 +14,8 @@ use tracing_subscriber::{
 
 /// Libraries whose chatter is of no use below a warning, whatever level was asked for. Pingora logs an error for each failed
 /// request: the proxy suppresses those and writes its own.
-const QUIET: [&str; 8] = [
-    "pingora", "h2", "hyper", "rustls", "tokio", "hickory", "reqwest", "mio",
+const QUIET: [&str; 9] = [
+    "pingora", "h2", "hyper", "rustls", "tokio", "hickory", "reqwest", "rskafka", "mio",
 ];
 
 /// The variable that takes precedence over the settings.

@@ -93,14 +93,8 @@ impl Plugin for Datadog {
     fn build(config: Config, cx: &BuildCx<'_>) -> Result<Self, BuildError> {
         let metadata = match cx.metadata() {
             None => config::Metadata::default(),
-            Some(written) => {
-                let mut written = written.clone();
-                if let Some(fields) = written.as_object_mut() {
-                    fields.remove("id");
-                }
-                serde_json::from_value(written)
-                    .map_err(|e| cx.error("", format!("plugin metadata: {e}")))?
-            }
+            Some(written) => serde_json::from_value(written.clone())
+                .map_err(|e| cx.error("", format!("plugin metadata: {e}")))?,
         };
         let prefix = match &*metadata.namespace {
             "" => String::new(),

@@ -273,3 +273,44 @@ pub(crate) async fn datagram(socket: &UdpSocket) -> String {
     let length = read.await.expect("a datagram").unwrap();
     String::from_utf8(buffer[..length].to_vec()).unwrap()
 }
+
+/// An HTTP server that keeps heads, in lower case but for the first line, and bodies of any bytes; it answers 200.
+pub(crate) struct BinaryServer {
+    pub(crate) address: SocketAddr,
+    received: Arc<Mutex<Vec<(String, Vec<u8>)>>>,
+}
+
+impl BinaryServer {
+    pub(crate) async fn new() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let received = Arc::<Mutex<Vec<_>>>::default();
+        let keep = received.clone();
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let mut buffer = Vec::new();
+                let end = loop {
+                    if let Some(at) = buffer.windows(4).position(|w| w == b"\r\n\r\n") {
+                        break at + 4;
+                    }
+                    assert!(stream.read_buf(&mut buffer).await.unwrap() > 0);
+                };
+                let head = String::from_utf8(buffer[..end].to_vec()).unwrap();
+                let lower = head.to_lowercase();
+                let (_, length) = lower.split_once("content-length: ").unwrap();
+                let length: usize = length.split("\r\n").next().unwrap().parse().unwrap();
+                while buffer.len() < end + length {
+                    assert!(stream.read_buf(&mut buffer).await.unwrap() > 0);
+                }
+                keep.lock().push((head, buffer[end..end + length].to_vec()));
+                let answer = b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+                stream.write_all(answer).await.unwrap();
+            }
+        });
+        Self { address, received }
+    }
+
+    pub(crate) fn received(&self) -> Vec<(String, Vec<u8>)> {
+        self.received.lock().clone()
+    }
+}

@@ -75,6 +75,20 @@ async fn bodies_are_in_the_entry_when_asked_for_and_no_longer_than_allowed() {
 }
 
 #[tokio::test]
+async fn a_body_that_was_masked_is_logged_masked() {
+    let server = HttpServer::new([(200, "")]).await;
+    let logger = Logger::new::<HttpLogger>(json!({
+        "uri": server.url("/"), "include_req_body": true,
+    }));
+    let mut scene = finished().await;
+    scene.request.mask_body("***".into());
+    logger.log(&mut scene);
+    logger.finish().await;
+    let entries = server.received()[0].json();
+    assert_eq!(entries[0]["request"]["body"], "***");
+}
+
+#[tokio::test]
 async fn a_format_of_ones_own_is_nested_and_leaves_out_what_is_not_there() {
     let format = json!({"log_format": {
         "client": "$remote_addr", "@timestamp": "$time_iso8601", "status": "$status", "absent": "$http_x_absent",

@@ -76,6 +76,14 @@ pub struct BatchMetadata {
     pub max_pending_entries: Option<usize>,
 }
 
+/// `max_pending_entries` of a metadata document, else the default.
+pub(super) fn max_pending_entries(metadata: Option<&Value>) -> usize {
+    metadata
+        .and_then(|m| m.get("max_pending_entries")?.as_u64())
+        .and_then(|n| usize::try_from(n).ok())
+        .unwrap_or(DEFAULT_MAX_PENDING_ENTRIES)
+}
+
 /// The attributes, in the units in which they are used.
 pub(super) struct Limits {
     pub(super) batch_max_size: usize,
@@ -87,18 +95,15 @@ pub(super) struct Limits {
 }
 
 impl Limits {
-    pub(super) fn new(config: &BatchConfig, metadata: Option<&Value>) -> Self {
+    pub(super) fn new(config: &BatchConfig, max_pending_entries: usize) -> Self {
         let seconds = |n: u64| Duration::from_secs(n.min(LONGEST));
-        let pending = metadata
-            .and_then(|m| m.get("max_pending_entries")?.as_u64())
-            .and_then(|n| usize::try_from(n).ok());
         Self {
             batch_max_size: config.batch_max_size.max(1),
             inactive_timeout: seconds(config.inactive_timeout),
             buffer_duration: seconds(config.buffer_duration),
             max_retry_count: config.max_retry_count,
             retry_delay: seconds(config.retry_delay),
-            max_pending_entries: pending.unwrap_or(DEFAULT_MAX_PENDING_ENTRIES),
+            max_pending_entries,
         }
     }
 }

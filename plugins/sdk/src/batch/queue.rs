@@ -2,7 +2,7 @@
 
 use super::{
     BatchConfig, MAX_PENDING_BYTES, Sink,
-    config::Limits,
+    config::{Limits, max_pending_entries},
     metrics::{BatchMetrics, Series},
     pending::Pending,
     worker,
@@ -75,15 +75,27 @@ pub(super) struct State<E> {
 }
 
 impl<S: Sink> Queue<S> {
-    /// A queue in front of `sink`. `name` is what it is called unless the configuration says otherwise.
+    /// A queue in front of `sink`. `name` is what it is called unless the configuration says otherwise; how much may be
+    /// pending is `max_pending_entries` of the plugin's metadata.
     pub fn new(cx: &BuildCx<'_>, name: &str, config: &BatchConfig, sink: S) -> Self {
+        Self::bounded(cx, name, config, max_pending_entries(cx.metadata()), sink)
+    }
+
+    /// A queue in front of `sink`, with so many entries of the plugin pending at most.
+    pub fn bounded(
+        cx: &BuildCx<'_>,
+        name: &str,
+        config: &BatchConfig,
+        max_pending_entries: usize,
+        sink: S,
+    ) -> Self {
         let prefix = cx
             .attribute_of("prometheus")
             .and_then(|a| a.get("metric_prefix")?.as_str());
         let now = Instant::now();
         Self(Arc::new(Inner {
             sink,
-            limits: Limits::new(config, cx.metadata()),
+            limits: Limits::new(config, max_pending_entries),
             name: config.name.as_deref().unwrap_or(name).into(),
             state: Mutex::new(State {
                 waiting: Vec::new(),
