@@ -3,7 +3,7 @@
 use crate::{compile::Workshop, observe::tap, sync::Authority};
 use crossway_plugins::error_log_logger::{ErrorLogLogger, Level, Shipper};
 use crossway_sdk::{
-    build::{BuildCx, BuildError, Host},
+    build::{BuildCx, BuildError, Enabled, Host},
     plugin::Plugin,
     shared::SharedStates,
     upstream::UpstreamHandle,
@@ -106,5 +106,9 @@ impl Host for Surroundings<'_> {
 
     fn attribute(&self, plugin: &str) -> Option<&Value> {
         self.0.attributes.get(plugin)
+    }
+
+    fn plugin(&self, _: &str) -> Option<Enabled<'_>> {
+        None
     }
 }
