@@ -32,6 +32,7 @@ struct Built {
     asked: Arc<[(Option<Arc<str>>, UpstreamHandle)]>,
     /// Plugins that run inside of it, with their metadata.
     nested: Arc<[(&'static str, Option<Arc<Value>>)]>,
+    read: Arc<[(Box<str>, Bytes)]>,
     entry: Entry,
 }
 
@@ -61,6 +62,12 @@ impl Built {
                 None => true,
             })
         };
+        let same_documents = || {
+            self.read.iter().all(|(key, content)| {
+                let key = key.parse().ok();
+                key.and_then(|key| state.documents.get(&key)) == Some(content)
+            })
+        };
         *self.config == *config
             && self.metadata.as_deref() == metadata.map(|m| &**m)
             && self
@@ -68,6 +75,7 @@ impl Built {
                 .iter()
                 .all(|(name, of)| of.as_deref() == state.metadata.get(*name).map(|m| &**m))
             && same_upstreams()
+            && same_documents()
     }
 }
 
@@ -165,7 +173,11 @@ impl State {
             }
             Err(error) => return Err(refuse(&error.path, error.to_string())),
         };
-        let Asked { upstreams, nested } = cx.into_asked();
+        let Asked {
+            upstreams,
+            nested,
+            documents,
+        } = cx.into_asked();
         let is_auth = |name: &&str| {
             let registry = &self.workshop.registry;
             registry.get(name).is_some_and(Definition::is_auth)
@@ -194,6 +206,7 @@ impl State {
             metadata,
             asked: upstreams.into(),
             nested: nested.collect(),
+            read: documents.into(),
             entry,
         })
     }

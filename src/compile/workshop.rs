@@ -7,6 +7,7 @@ use crate::{
     tls,
     upstream::{Environment, Upstream},
 };
+use bytes::Bytes;
 use crossway_sdk::{
     build::{BuildError, Enabled, Host},
     definition::Registry,
@@ -120,6 +121,11 @@ impl Host for Offer<'_> {
         Ok(UpstreamHandle::new(
             built.settle(&mut self.fresh.borrow_mut()),
         ))
+    }
+
+    fn document(&self, collection: &str, id: &str) -> Option<Bytes> {
+        let key = format!("{collection}/{id}").parse().ok()?;
+        self.state.documents.get(&key).cloned()
     }
 
     fn metrics(&self) -> &prometheus::Registry {

@@ -42,6 +42,7 @@ mod plugins_guard;
 mod plugins_limits;
 mod plugins_loggers;
 mod plugins_redis;
+mod plugins_transform;
 mod precedence;
 mod routing;
 mod service_plugins;

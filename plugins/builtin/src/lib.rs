@@ -7,6 +7,8 @@ pub mod attach_consumer_label;
 pub mod authz_casbin;
 pub mod basic_auth;
 pub mod batch_requests;
+pub mod body_transformer;
+pub mod brotli;
 pub mod clickhouse_logger;
 pub mod client_control;
 pub mod consumer_restriction;
@@ -23,6 +25,9 @@ pub mod exit_transformer;
 pub mod fault_injection;
 pub mod file_logger;
 pub mod forward_auth;
+pub mod grpc_transcode;
+pub mod grpc_web;
+pub mod gzip;
 pub mod hmac_auth;
 pub mod http_logger;
 pub mod ip_restriction;
@@ -63,6 +68,7 @@ pub mod zipkin;
 
 mod answer_text;
 mod auth;
+mod compression;
 mod json_path;
 mod limit;
 mod logger;
@@ -90,6 +96,8 @@ pub fn registry() -> Result<Registry, Doubled> {
         .plugin(Definition::of::<authz_casbin::AuthzCasbin>())?
         .plugin(Definition::auth::<basic_auth::BasicAuth>())?
         .plugin(Definition::of::<batch_requests::BatchRequests>())?
+        .plugin(Definition::of::<body_transformer::BodyTransformer>())?
+        .plugin(Definition::of::<brotli::Brotli>())?
         .plugin(Definition::of::<clickhouse_logger::ClickhouseLogger>())?
         .plugin(Definition::of::<client_control::ClientControl>())?
         .plugin(Definition::of::<consumer_restriction::ConsumerRestriction>())?
@@ -106,6 +114,9 @@ pub fn registry() -> Result<Registry, Doubled> {
         .plugin(Definition::of::<fault_injection::FaultInjection>())?
         .plugin(Definition::of::<file_logger::FileLogger>())?
         .plugin(Definition::of::<forward_auth::ForwardAuth>())?
+        .plugin(Definition::of::<grpc_transcode::GrpcTranscode>())?
+        .plugin(Definition::of::<grpc_web::GrpcWeb>())?
+        .plugin(Definition::of::<gzip::Gzip>())?
         .plugin(Definition::auth::<hmac_auth::HmacAuth>())?
         .plugin(Definition::of::<http_logger::HttpLogger>())?
         .plugin(Definition::of::<ip_restriction::IpRestriction>())?

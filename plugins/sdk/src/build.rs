@@ -9,6 +9,7 @@ use crate::{
     shared::SharedStates,
     upstream::UpstreamHandle,
 };
+use bytes::Bytes;
 use serde_json::Value;
 use std::{borrow::Cow, cell::RefCell, mem, rc::Rc, sync::Arc};
 
@@ -46,6 +47,10 @@ pub trait Host {
         place: &str,
         document: &Value,
     ) -> Result<UpstreamHandle, BuildError>;
+    /// A stored document, as it is stored: `collection` is its place in the Admin API, such as `protos`. `None` when there is none.
+    fn document(&self, _collection: &str, _id: &str) -> Option<Bytes> {
+        None
+    }
     /// The registry behind the metrics endpoint.
     fn metrics(&self) -> &prometheus::Registry;
     /// State that outlives a single instance.
@@ -91,6 +96,8 @@ pub struct Asked {
     pub upstreams: Vec<(Option<Arc<str>>, UpstreamHandle)>,
     /// Plugins that run inside of it, in the order in which they were built. Their metadata counts like its own.
     pub nested: Vec<&'static str>,
+    /// Documents that were read, by `collection/id`.
+    pub documents: Vec<(Box<str>, Bytes)>,
 }
 
 /// The surroundings of a plugin under construction.
@@ -194,6 +201,16 @@ impl<'a> BuildCx<'a> {
             .upstreams
             .push((None, handle.clone()));
         Ok(handle)
+    }
+
+    /// A stored document, such as `protos` of an id. A change of it builds the instance anew; for that the resource must refer to
+    /// it, as the `proto_id` of `grpc-transcode` does.
+    pub fn document(&self, collection: &str, id: &str) -> Option<Value> {
+        let content = self.host.document(collection, id)?;
+        let document = serde_json::from_slice(&content).ok()?;
+        let key = format!("{collection}/{id}").into();
+        self.asked.borrow_mut().documents.push((key, content));
+        Some(document)
     }
 
     /// The registry behind the metrics endpoint.

@@ -35,6 +35,8 @@ pub struct Bench {
     pub shared: SharedStates,
     /// Upstreams that exist, by id.
     pub upstreams: HashMap<String, UpstreamHandle>,
+    /// Documents that exist, by `collection/id`.
+    pub documents: HashMap<String, Value>,
     /// `plugin_attr` by plugin.
     pub attributes: HashMap<String, Value>,
     /// The port of the TLS listener.
@@ -56,6 +58,10 @@ impl Host for Bench {
         document: &Value,
     ) -> Result<UpstreamHandle, BuildError> {
         Ok(UpstreamHandle::new(Arc::new(document.clone())))
+    }
+    fn document(&self, collection: &str, id: &str) -> Option<Bytes> {
+        let document = self.documents.get(&format!("{collection}/{id}"))?;
+        Some(document.to_string().into())
     }
     fn metrics(&self) -> &prometheus::Registry {
         &self.metrics

@@ -14,6 +14,7 @@ mod tests;
 
 pub(crate) use body::Parsed;
 pub use graphql::graphql_operations;
+pub use multipart::fields as multipart_fields;
 pub use query::{argument, arguments, cookie};
 
 use crate::{
