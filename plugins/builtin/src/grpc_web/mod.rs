@@ -126,7 +126,7 @@ impl Plugin for GrpcWeb {
         };
         if call.text {
             let piece = chunk.take().unwrap_or_default();
-            let written = text::encode(&piece) + &text::encode(&frame);
+            let written = text::encode(&piece) + text::encode(&frame).as_str();
             *chunk = Some(Bytes::from(written));
         } else if !frame.is_empty() {
             let piece = chunk.take().unwrap_or_default();
