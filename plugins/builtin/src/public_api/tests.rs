@@ -40,6 +40,9 @@ impl Host for Gateway {
     fn attribute(&self, _: &str) -> Option<&Value> {
         None
     }
+    fn plugin(&self, _: &str) -> Option<crossway_sdk::build::Enabled<'_>> {
+        None
+    }
     fn endpoints(&self) -> &[Endpoint] {
         &self.endpoints
     }
