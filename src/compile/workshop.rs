@@ -124,7 +124,7 @@ impl Host for Offer<'_> {
     }
 
     fn document(&self, collection: &str, id: &str) -> Option<Bytes> {
-        let key = format!("{collection}/{id}").parse().ok()?;
+        let key = format!("{collection}/{id}").parse::<ResourceKey>().ok()?;
         self.state.documents.get(&key).cloned()
     }
 
