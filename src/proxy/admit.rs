@@ -51,6 +51,7 @@ pub(super) fn admit(
         && let Some(client) = relay::client(&value)
     {
         request.client = client;
+        request.peer = client;
         request.relayed = true;
     }
 
