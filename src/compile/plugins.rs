@@ -53,7 +53,7 @@ impl Built {
         };
         let same_documents = || {
             self.read.iter().all(|(key, content)| {
-                let key = key.parse().ok();
+                let key = key.parse::<ResourceKey>().ok();
                 key.and_then(|key| state.documents.get(&key)) == Some(content)
             })
         };

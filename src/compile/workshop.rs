@@ -110,7 +110,7 @@ impl Host for Offer<'_> {
     }
 
     fn document(&self, collection: &str, id: &str) -> Option<Bytes> {
-        let key = format!("{collection}/{id}").parse().ok()?;
+        let key: ResourceKey = format!("{collection}/{id}").parse().ok()?;
         self.state.documents.get(&key).cloned()
     }
 
