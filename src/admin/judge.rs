@@ -7,7 +7,7 @@ use bytes::Bytes;
 use serde_json::{Map, Value};
 
 use super::{Admin, CAUGHT_UP, error::Failure, references::Grounds};
-use crate::model::{IdShape, Kind, ResourceKey, check};
+use crate::model::{IdShape, Kind, ResourceKey, check, unknown_plugin};
 
 /// A document that may be stored.
 pub(super) struct Judged {
@@ -71,7 +71,7 @@ impl Admin {
                         "only supports auth type plugins in consumer credential",
                     ));
                 }
-                None => return Err(Failure::bad(format!("unknown plugin [{name}]"))),
+                None => return Err(Failure::bad(unknown_plugin(name))),
             }
         }
         Ok(())

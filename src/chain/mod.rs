@@ -60,7 +60,7 @@ pub struct Entry {
     pub priority: i32,
     /// The phases that it takes part in.
     pub phases: Phases,
-    /// Whether it is an authenticator.
+    /// Whether it is an authenticator, or one runs inside of it.
     pub auth: bool,
     /// Whether a global copy gives way to one in the route's chain.
     pub prefer_route: bool,
@@ -112,6 +112,7 @@ impl Chain {
             let slot = Slot {
                 chain: of,
                 index: u16::try_from(placed.len()).unwrap_or(u16::MAX),
+                part: 0,
             };
             placed.push(Placed {
                 entry,
@@ -137,6 +138,7 @@ impl Chain {
                 slot: Slot {
                     chain: self.of,
                     index: next,
+                    part: 0,
                 },
             });
             next = next.saturating_add(1);

@@ -3,7 +3,7 @@
 use super::{Refusal, State, Workshop, plugins::refuse_secrets};
 use crate::{
     chain::{Entry, Level},
-    model::{self, Kind, Plugins, ResourceKey},
+    model::{self, Kind, Plugins, ResourceKey, unknown_plugin},
     snapshot::{ConsumerEntry, Consumers},
 };
 use crossway_sdk::{
@@ -149,7 +149,7 @@ impl State {
                 return Err(Refusal::new(
                     key,
                     &format!("/plugins/{name}"),
-                    format!("unknown plugin [{name}]"),
+                    unknown_plugin(name),
                 ));
             };
             refuse_secrets(config, &mut String::new()).map_err(refuse)?;

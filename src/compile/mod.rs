@@ -35,7 +35,13 @@ use imbl::OrdMap;
 use plugins::Instances;
 use serde_json::Value;
 use service::ServicePart;
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::BTreeSet,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 /// All documents and what was compiled from them. A clone is cheap and independent: a change is tried on a clone, and a
 /// clone that is thrown away leaves no trace.
@@ -63,6 +69,16 @@ pub struct State {
     no_plugins: Arc<Chain>,
     fresh: Vec<Fresh>,
     retired: Vec<Arc<Upstream>>,
+    changing: Arc<Changing>,
+}
+
+/// The change that is being compiled, for plugins whose places of use must agree with each other.
+#[derive(Default)]
+struct Changing {
+    /// Another one for each change in this process.
+    number: u64,
+    /// The documents that it replaces or removes.
+    places: BTreeSet<String>,
 }
 
 /// An upstream that was built and does not serve yet.
@@ -123,12 +139,18 @@ impl State {
             no_plugins: Arc::new(Chain::compile(ChainOf::Route, Vec::new())),
             fresh: Vec::new(),
             retired: Vec::new(),
+            changing: Arc::default(),
         }
     }
 
     /// Applies changes. A document that is refused keeps its last good compiled form, if it had one; the refusals are returned.
     pub fn apply(&mut self, revision: u64, changes: Vec<Change>) -> Vec<Refusal> {
+        static CHANGES: AtomicU64 = AtomicU64::new(1);
         self.revision = revision;
+        self.changing = Arc::new(Changing {
+            number: CHANGES.fetch_add(1, Ordering::Relaxed),
+            places: changes.iter().map(|(key, _)| key.to_string()).collect(),
+        });
         let mut refusals = Vec::new();
         let mut dirty = BTreeSet::new();
         for (key, content) in changes {
@@ -152,6 +174,13 @@ impl State {
                 None => drop(self.documents.remove(&key)),
             }
             self.dependents.closure(&key, &mut dirty);
+            if key.kind == Kind::PluginMetadata {
+                let nesting: Vec<_> = self.instances.nesting(key.id.leaf()).cloned().collect();
+                for document in nesting {
+                    self.dependents.closure(&document, &mut dirty);
+                    dirty.insert(document);
+                }
+            }
             dirty.insert(key);
         }
         self.compile(&dirty, &mut refusals);
@@ -281,6 +310,11 @@ impl State {
         model::check(key.kind, &document).map_err(|p| Refusal::of_problem(key, p))
     }
 
+    /// The metadata of a plugin. It is the same allocation for as long as the document stays as it is.
+    pub fn plugin_metadata(&self, name: &str) -> Option<&Arc<Value>> {
+        self.metadata.get(name)
+    }
+
     fn compile_metadata(&mut self, key: &ResourceKey) -> Result<(), Refusal> {
         let name: Arc<str> = key.id.to_shared();
         let Some((_, mut document)) = self.decode::<model::PluginMetadata>(key)? else {
@@ -358,6 +392,8 @@ impl State {
             global: self.global.clone(),
             consumers: self.consumers.clone(),
             certificates: self.certificates.clone(),
+            documents: self.documents.clone(),
+            metadata: self.metadata.clone(),
         }
     }
 

@@ -3,11 +3,11 @@
 use super::{Fresh, Refusal, State, upstream::Use, workshop::Offer};
 use crate::{
     chain::{Entry, Level, Meta},
-    model::{Plugins, ResourceKey},
+    model::{Plugins, ResourceKey, unknown_plugin},
 };
 use bytes::Bytes;
 use crossway_sdk::{
-    build::BuildCx,
+    build::{Asked, BuildCx},
     definition::{Definition, Instance},
     exchange::Exchange,
     flow::{Error, Step},
@@ -30,12 +30,23 @@ struct Built {
     config: Arc<Value>,
     metadata: Option<Arc<Value>>,
     asked: Arc<[(Option<Arc<str>>, UpstreamHandle)]>,
+    /// Plugins that run inside of it, with their metadata.
+    nested: Arc<[(&'static str, Option<Arc<Value>>)]>,
+    read: Arc<[(Box<str>, Bytes)]>,
     entry: Entry,
 }
 
 impl Instances {
     pub(super) fn forget(&mut self, key: &ResourceKey) {
         self.0.remove(key);
+    }
+
+    /// The documents in which a plugin runs inside of another one.
+    pub(super) fn nesting<'a>(&'a self, plugin: &'a str) -> impl Iterator<Item = &'a ResourceKey> {
+        let nests = move |b: &Built| b.nested.iter().any(|(name, _)| *name == plugin);
+        let held = self.0.iter();
+        held.filter(move |(_, built)| built.values().any(nests))
+            .map(|(key, _)| key)
     }
 }
 
@@ -51,9 +62,20 @@ impl Built {
                 None => true,
             })
         };
+        let same_documents = || {
+            self.read.iter().all(|(key, content)| {
+                let key = key.parse::<ResourceKey>().ok();
+                key.and_then(|key| state.documents.get(&key)) == Some(content)
+            })
+        };
         *self.config == *config
             && self.metadata.as_deref() == metadata.map(|m| &**m)
+            && self
+                .nested
+                .iter()
+                .all(|(name, of)| of.as_deref() == state.metadata.get(*name).map(|m| &**m))
             && same_upstreams()
+            && same_documents()
     }
 }
 
@@ -84,7 +106,7 @@ impl State {
                 return Err(Refusal::new(
                     key,
                     &format!("/plugins/{name}"),
-                    format!("unknown plugin [{name}]"),
+                    unknown_plugin(name),
                 ));
             };
             let metadata = self.metadata.get(name.as_str());
@@ -151,7 +173,19 @@ impl State {
             }
             Err(error) => return Err(refuse(&error.path, error.to_string())),
         };
-        let asked = cx.into_asked().into();
+        let Asked {
+            upstreams,
+            nested,
+            documents,
+        } = cx.into_asked();
+        let is_auth = |name: &&str| {
+            let registry = &self.workshop.registry;
+            registry.get(name).is_some_and(Definition::is_auth)
+        };
+        let auth = definition.is_auth() || nested.iter().any(is_auth);
+        let nested = nested
+            .into_iter()
+            .map(|name| (name, self.metadata.get(name).cloned()));
         fresh.extend(offer.fresh.into_inner());
         let entry = Entry {
             name,
@@ -160,7 +194,7 @@ impl State {
                 .and_then(|m| m.priority)
                 .unwrap_or(definition.priority),
             phases: definition.phases,
-            auth: definition.is_auth(),
+            auth,
             prefer_route: definition.prefer_route,
             level,
             origin: origin.clone(),
@@ -170,7 +204,9 @@ impl State {
         Ok(Built {
             config: config.clone(),
             metadata,
-            asked,
+            asked: upstreams.into(),
+            nested: nested.collect(),
+            read: documents.into(),
             entry,
         })
     }

@@ -68,6 +68,29 @@ impl Authenticator for Door {
     }
 }
 
+/// Runs a [`Stamp`] inside.
+struct Folder {
+    _stamp: Nested,
+}
+
+#[derive(serde::Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct FolderConfig {
+    inner: Value,
+}
+
+#[phases]
+impl Plugin for Folder {
+    const NAME: &'static str = "folder";
+    const PRIORITY: i32 = 30;
+    type Config = FolderConfig;
+    fn build(config: FolderConfig, cx: &BuildCx<'_>) -> Result<Self, BuildError> {
+        let _stamp = cx.nested("/inner", "stamp", &config.inner)?;
+        Ok(Self { _stamp })
+    }
+    fn log(&self, _: &mut Exchange<'_>) {}
+}
+
 struct House {
     state: State,
     revision: u64,
@@ -86,6 +109,7 @@ impl House {
         let registry = Registry::default()
             .plugin(Definition::of::<Stamp>())
             .and_then(|r| r.plugin(Definition::auth::<Door>()))
+            .and_then(|r| r.plugin(Definition::of::<Folder>()))
             .unwrap();
         let workshop = Arc::new(Workshop {
             registry,
@@ -431,4 +455,41 @@ fn a_refused_certificate_leaves_its_last_good_form_serving() {
         )
     );
     assert!(house.state.snapshot().certificates.find("a.test").is_some());
+}
+
+#[test]
+fn metadata_of_a_plugin_inside_of_another_reaches_the_outer_one() {
+    let mut house = House::new();
+    let refusals = house.put(
+        "routes/r",
+        json!({"uri": "/n", "upstream": upstream(), "plugins": {"folder": {"inner": {"text": 1}}}}),
+    );
+    assert_eq!(refusals, []);
+    let instance = |house: &House| {
+        let route = house.route("r");
+        let entry = route.chain.entries().next().unwrap();
+        Arc::as_ptr(&entry.instance).cast::<()>()
+    };
+    let first = instance(&house);
+    house.put("plugin_metadata/door", json!({"a": 1}));
+    assert_eq!(instance(&house), first, "another plugin's metadata");
+    house.put("plugin_metadata/stamp", json!({"a": 1}));
+    let second = instance(&house);
+    assert_ne!(second, first);
+    house.put("plugin_metadata/stamp", json!({"a": 1}));
+    assert_eq!(instance(&house), second, "nothing changed");
+}
+
+#[test]
+fn a_refusal_of_a_plugin_inside_of_another_names_both() {
+    let mut house = House::new();
+    let refusals = house.put(
+        "routes/r",
+        json!({"uri": "/n", "upstream": upstream(), "plugins": {"folder": {"inner": {"text": 0}}}}),
+    );
+    let [refusal] = refusals.as_slice() else {
+        panic!("{refusals:?}")
+    };
+    assert_eq!(refusal.path, "/plugins/folder/inner/text");
+    assert!(refusal.message.contains("plugin folder") && refusal.message.contains("plugin stamp"));
 }

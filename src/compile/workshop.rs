@@ -7,9 +7,11 @@ use crate::{
     tls,
     upstream::{Environment, Upstream},
 };
+use bytes::Bytes;
 use crossway_sdk::{
-    build::{BuildError, Host},
+    build::{BuildError, Enabled, Host},
     definition::Registry,
+    endpoint::Endpoint,
     shared::SharedStates,
     upstream::UpstreamHandle,
 };
@@ -121,6 +123,11 @@ impl Host for Offer<'_> {
         ))
     }
 
+    fn document(&self, collection: &str, id: &str) -> Option<Bytes> {
+        let key: ResourceKey = format!("{collection}/{id}").parse().ok()?;
+        self.state.documents.get(&key).cloned()
+    }
+
     fn metrics(&self) -> &prometheus::Registry {
         &self.state.workshop.metrics
     }
@@ -133,7 +140,32 @@ impl Host for Offer<'_> {
         self.state.workshop.https_port
     }
 
+    fn runtime(&self) -> tokio::runtime::Handle {
+        self.state.workshop.environment.runtime.clone()
+    }
+
     fn attribute(&self, plugin: &str) -> Option<&Value> {
         self.state.workshop.attributes.get(plugin)
+    }
+
+    fn plugin(&self, name: &str) -> Option<Enabled<'_>> {
+        let registry = &self.state.workshop.registry;
+        Some(Enabled {
+            definition: registry.get(name)?,
+            metadata: self.state.metadata.get(name).map(|m| &**m),
+            auth: registry.auth_slot(name),
+        })
+    }
+
+    fn endpoints(&self) -> &[Endpoint] {
+        self.state.workshop.registry.endpoints()
+    }
+
+    fn change(&self) -> u64 {
+        self.state.changing.number
+    }
+
+    fn is_changing(&self, resource: &str) -> bool {
+        self.state.changing.places.contains(resource)
     }
 }

@@ -4,6 +4,7 @@ mod check;
 mod connections;
 mod drain;
 mod edge;
+mod error_log;
 mod explain;
 mod handshakes;
 mod memory;

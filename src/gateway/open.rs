@@ -56,7 +56,7 @@ pub(super) fn workshop(
         mode: mode(settings.router.mode),
         metrics,
         shared: Default::default(),
-        attributes: settings.plugin_attr.clone().into_iter().collect(),
+        attributes: attributes(settings),
         live: Default::default(),
     }))
 }
@@ -110,6 +110,21 @@ fn tls(settings: &Settings) -> Result<tls::Environment, Failure> {
         session_cache: settings.session_cache,
     };
     tls::Environment::new(options, staples).map_err(Failure::new)
+}
+
+/// `plugin_attr`, and where plugins may keep files.
+fn attributes(settings: &Settings) -> serde_json::Map<String, serde_json::Value> {
+    let mut all: serde_json::Map<_, _> = settings.plugin_attr.clone().into_iter().collect();
+    let cache = all
+        .entry("proxy-cache")
+        .or_insert_with(|| serde_json::json!({}));
+    if let Some(cache) = cache.as_object_mut() {
+        let directory = settings.data_dir.join("proxy-cache");
+        cache
+            .entry("directory")
+            .or_insert_with(|| directory.to_string_lossy().into());
+    }
+    all
 }
 
 fn mode(mode: RouterMode) -> Mode {

@@ -3,7 +3,7 @@
 use super::{
     Failure, Parts,
     drain::{self, End, Signals},
-    edge,
+    edge, error_log,
     handshakes::Handshakes,
     memory, open, options,
     reports::Reports,
@@ -29,6 +29,8 @@ use tokio::{net::TcpListener, runtime::Runtime};
 
 /// A store that gives no configuration for so long at start ends the process: something is wrong that waiting does not mend.
 const FIRST_CONFIGURATION: Duration = Duration::from_secs(120);
+/// What requests left in queues has so long to be sent when the process ends.
+const FINISH: Duration = Duration::from_secs(5);
 /// Threads for the Admin API, health checks, names and everything else that is not traffic.
 const CONTROL_THREADS: usize = 2;
 
@@ -61,6 +63,7 @@ pub(super) fn run(parts: Parts, file: cli::SettingsFile) -> Result<(), Failure> 
     })?;
     let life = Arc::new(Life::default());
     control.spawn(count_changes(authority.clone(), metrics.clone()));
+    control.spawn(error_log::ship(authority.clone()));
     control.spawn(memory::follow(authority.status()));
     let access_log = access_log(&settings, &metrics)?;
     export(&metrics, &authority).map_err(Failure::new)?;
@@ -259,6 +262,7 @@ fn serve_traffic(
         (signals, Rotations::new().map_err(Failure::new)?)
     };
     control.spawn(rotations.follow(access_log.clone()));
+    let finishers = authority.state().workshop().shared.finishers().clone();
     life.begin();
     control.block_on(async {
         let end = signals.wait().await;
@@ -273,6 +277,9 @@ fn serve_traffic(
                     left,
                     "the drain timeout ended requests and TCP sessions that were in flight"
                 );
+            }
+            if !finishers.finish(FINISH).await {
+                tracing::warn!("not everything that waited in queues could be sent");
             }
         }
     });

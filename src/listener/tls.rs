@@ -1,7 +1,7 @@
 //! TLS: who gives the configuration for a connection, the handshake, and what it settled.
 
 use super::Socket;
-pub use crossway_sdk::tls::TlsFacts;
+pub use crossway_sdk::handshake::TlsFacts;
 use rustls::{ServerConfig, server::ClientHello};
 use std::{io, sync::Arc};
 use tokio::io::AsyncWriteExt;

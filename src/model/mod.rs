@@ -52,6 +52,7 @@ pub use health::Checks;
 pub use id::{Id, IdError};
 pub use key::{KeyError, ResourceKey};
 pub use kind::{IdShape, Kind, Verbs};
+pub use lua::unknown_plugin;
 pub use node::Node;
 pub use plugin_config::PluginConfig;
 pub use plugin_metadata::PluginMetadata;

@@ -1,5 +1,6 @@
 //! The gateway's own log, on standard error: `tracing`, and through it whatever the libraries say with `log`.
 
+use super::tap::Tap;
 use crate::settings::{Log, LogFormat};
 use std::io::{self, IsTerminal};
 use tracing::Subscriber;
@@ -13,8 +14,8 @@ use tracing_subscriber::{
 
 /// Libraries whose chatter is of no use below a warning, whatever level was asked for. Pingora logs an error for each failed
 /// request: the proxy suppresses those and writes its own.
-const QUIET: [&str; 8] = [
-    "pingora", "h2", "hyper", "rustls", "tokio", "hickory", "reqwest", "mio",
+const QUIET: [&str; 9] = [
+    "pingora", "h2", "hyper", "rustls", "tokio", "hickory", "reqwest", "rskafka", "mio",
 ];
 
 /// The variable that takes precedence over the settings.
@@ -73,7 +74,8 @@ where
     };
     Ok(Registry::default()
         .with(EnvFilter::try_new(filter)?)
-        .with(lines))
+        .with(lines)
+        .with(Tap))
 }
 
 fn directives(settings: &Log) -> String {

@@ -6,6 +6,7 @@ pub mod host;
 pub mod log;
 pub mod metrics;
 mod shard;
+pub mod tap;
 
 pub use access_log::AccessLog;
 pub use metrics::Metrics;

@@ -4,7 +4,7 @@
 use super::{Options, exchange::InFlight};
 use crate::matcher::target;
 use bytes::Bytes;
-use crossway_sdk::flow::Reply;
+use crossway_sdk::{flow::Reply, relay};
 use http::{HeaderName, HeaderValue, Method, Version, header};
 use pingora_core::protocols::l4::socket::SocketAddr as PeerAddr;
 use pingora_http::RequestHeader;
@@ -41,9 +41,19 @@ pub(super) fn admit(
     options: &Options,
 ) -> Result<(), Reply> {
     let request = &mut flight.request;
-    request.client = inet(session.client_addr()).unwrap_or(request.client);
+    request.peer = inet(session.client_addr()).unwrap_or(request.peer);
+    request.client = request.peer;
     request.server = inet(session.server_addr()).unwrap_or(request.server);
+    request.max_body = options.max_body;
     request.tls = session.digest().is_some_and(|d| d.ssl_digest.is_some());
+    if session.req_header().headers.contains_key(relay::HEADER)
+        && let Some(value) = session.req_header_mut().remove_header(&relay::HEADER)
+        && let Some(client) = relay::client(&value)
+    {
+        request.client = client;
+        request.peer = client;
+        request.relayed = true;
+    }
 
     if let Some(status) = flight.refused {
         return Err(Reply::status(status));
@@ -76,11 +86,6 @@ pub(super) fn admit(
                 return Err(Reply::status(400));
             }
         }
-    }
-    if let (Some(limit), Some(length)) = (options.max_body, content_length(head))
-        && length > limit
-    {
-        return Err(Reply::status(413));
     }
     repair(session, &seen)
 }
@@ -306,7 +311,7 @@ fn is_port(text: &str) -> bool {
 }
 
 /// What the body is said to have; a list says it several times.
-fn content_length(head: &RequestHeader) -> Option<u64> {
+pub(super) fn content_length(head: &RequestHeader) -> Option<u64> {
     let value = head.headers.get(header::CONTENT_LENGTH)?.to_str().ok()?;
     value.split(',').next()?.trim().parse().ok()
 }

@@ -1,6 +1,6 @@
 //! The decision over a request: its route, what the plugins say before the upstream, and which upstream it is.
 
-use super::{InFlight, exchange::Stage, reply};
+use super::{InFlight, admit::content_length, exchange::Stage, reply};
 use crate::{
     chain::Outcome,
     matcher::{self, Query},
@@ -8,10 +8,7 @@ use crate::{
     upstream::Upstream,
 };
 use crossway_sdk::{
-    exchange::{BodyError, Exchange},
-    flow::Reply,
-    route::Matched,
-    variables::View,
+    exchange::Exchange, flow::Reply, request::MAX_BUFFERED_BODY, route::Matched, variables::View,
 };
 use http::header;
 use pingora_http::RequestHeader;
@@ -61,12 +58,9 @@ async fn route(session: &mut Session, flight: &mut InFlight) -> Result<(), Reply
         // Some candidate asks for the body: read it and match once more.
         let mut exchange = Exchange::new(session, &mut flight.request);
         exchange
-            .read_body(usize::MAX)
+            .read_body(MAX_BUFFERED_BODY)
             .await
-            .map_err(|error| match error {
-                BodyError::TooLarge { .. } => Reply::status(413),
-                BodyError::Read(_) => Reply::status(400),
-            })?;
+            .map_err(|error| error.reply())?;
     }
 }
 
@@ -95,6 +89,13 @@ pub(super) async fn decide(session: &mut Session, flight: &mut InFlight) -> Opti
                 return Some(reply);
             }
         }
+    }
+    // Plugins may have set another limit. What is not said beforehand is counted as it comes.
+    let length = content_length(exchange.session.req_header());
+    if let (Some(limit), Some(length)) = (exchange.request.max_body, length)
+        && length > limit
+    {
+        return Some(Reply::status(413));
     }
     if let Outcome::Respond(reply) = snapshot.global.access(&mut exchange).await {
         return Some(reply);

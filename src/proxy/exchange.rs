@@ -1,5 +1,6 @@
 //! The state of one request on its way through Pingora's callbacks.
 
+use super::stand_in::Home;
 use crate::{
     chain::Chain,
     snapshot::{Route, Snapshot},
@@ -32,8 +33,12 @@ pub struct InFlight {
     pub hash_key: Option<u64>,
     /// When the first node was picked; `retry_timeout` counts from here.
     pub first_pick: Option<Instant>,
-    /// Bytes of the request body that went to the upstream.
-    pub body_bytes: u64,
+    /// Where the client's session is while another one stands in for it.
+    pub stand_in: Option<Arc<Home>>,
+    /// Whether the upstream's head said that no body follows.
+    pub bodiless_answer: bool,
+    /// Whether the body filters have seen the end of the response.
+    pub body_ended: bool,
     /// How far it came.
     pub stage: Stage,
     /// The status that the edge refused it with.
@@ -64,7 +69,9 @@ impl InFlight {
             tried: Tried::default(),
             hash_key: None,
             first_pick: None,
-            body_bytes: 0,
+            stand_in: None,
+            bodiless_answer: false,
+            body_ended: false,
             stage: Stage::Arrived,
             refused: None,
         }

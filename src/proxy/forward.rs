@@ -87,7 +87,7 @@ fn forwarded(
 ) -> Result<()> {
     let request = &flight.request;
     let ip = ip_value(request.client.ip());
-    let trusted = !options.trusted.is_empty() && options.trusted.contains(request.client.ip());
+    let trusted = !options.trusted.is_empty() && options.trusted.contains(request.peer.ip());
     let known = |name: &HeaderName| trusted && head.headers.contains_key(name);
     let (keeps_proto, keeps_host, keeps_port) = (
         known(&X_FORWARDED_PROTO),
@@ -201,8 +201,11 @@ mod tests {
             routes: Arc::new(Matcher::new(Mode::HostThenPath, [])),
             global: Arc::new(Chain::compile(ChainOf::Global, Vec::new())),
             consumers: Arc::new(Consumers::default()),
+            documents: Default::default(),
+            metadata: imbl::OrdMap::new(),
         }));
         flight.request.client = ([192, 0, 2, 1], 40000).into();
+        flight.request.peer = flight.request.client;
         flight.request.server = ([192, 0, 2, 2], 9080).into();
         flight
     }
@@ -291,6 +294,41 @@ mod tests {
                 .filter(|line| line.contains("-p"))
                 .collect::<Vec<_>>(),
             ["x-forwarded-port: 1", "x-forwarded-proto: https"]
+        );
+    }
+
+    #[test]
+    fn a_client_that_a_plugin_found_out_is_passed_on_and_the_peer_is_who_is_trusted() {
+        let mut flight = flight();
+        flight.request.client = ([10, 0, 0, 9], 0).into();
+        let headers = [
+            ("x-forwarded-for", "10.0.0.9"),
+            ("x-forwarded-proto", "https"),
+        ];
+        let said = |trusted: &[&str], start: &str| -> Vec<String> {
+            let lines = sent(&flight, &options(trusted), "/", &headers);
+            let mut lines = lines
+                .into_iter()
+                .filter(|l| l.to_lowercase().starts_with(start));
+            lines.next().into_iter().collect()
+        };
+        assert_eq!(said(&["192.0.2.1"], "x-real-ip"), ["X-Real-IP: 10.0.0.9"]);
+        assert_eq!(
+            said(&["192.0.2.1"], "x-forwarded-for"),
+            ["X-Forwarded-For: 10.0.0.9, 10.0.0.9"]
+        );
+        assert_eq!(
+            said(&["192.0.2.1"], "x-forwarded-proto"),
+            ["x-forwarded-proto: https"]
+        );
+        // An address that the peer only claims for its client makes nobody trusted.
+        assert_eq!(
+            said(&["10.0.0.9"], "x-forwarded-for"),
+            ["X-Forwarded-For: 10.0.0.9"]
+        );
+        assert_eq!(
+            said(&["10.0.0.9"], "x-forwarded-proto"),
+            ["X-Forwarded-Proto: http"]
         );
     }
 

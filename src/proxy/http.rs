@@ -1,7 +1,7 @@
 //! Pingora's callbacks, in the order in which they run. Each says what happens; how stands in the files beside.
 
 use super::{
-    InFlight, Options, Reports, admit, decide,
+    InFlight, Options, Reports, admit, body, decide,
     exchange::Stage,
     failure, forward, grpc, mtls,
     reply::{self, insert},
@@ -19,7 +19,7 @@ use crossway_sdk::{
     request::{ResponseSource, Try},
     variables::{self, View},
 };
-use http::{HeaderName, HeaderValue, Version, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Version, header};
 use pingora_core::{
     Error, ErrorType, Result, modules::http::HttpModules, protocols::Digest,
     upstreams::peer::HttpPeer,
@@ -33,6 +33,9 @@ use std::{
 };
 
 const X_APISIX_UPSTREAM_STATUS: HeaderName = HeaderName::from_static("x-apisix-upstream-status");
+
+/// How long the rest of a body that nobody wants is read before the connection is closed: nginx's `lingering_time`.
+const DRAIN: Duration = Duration::from_secs(30);
 
 /// The gateway as Pingora sees it.
 pub struct Proxy {
@@ -134,6 +137,7 @@ impl ProxyHttp for Proxy {
             // One stream may stand still while its connection does not, which is all that the edge sees.
             session.set_write_timeout(Some(self.options.client_write_timeout));
         }
+        session.set_total_drain_timeout(Some(DRAIN));
         if let Err(reply) = admit::admit(session, flight, &self.options) {
             return self.answer(session, flight, reply).await;
         }
@@ -153,6 +157,7 @@ impl ProxyHttp for Proxy {
                 }
                 // The gateway itself says that the body may come: not every upstream does.
                 expectation::meet(session).await?;
+                body::settle(session, flight).await?;
                 Ok(false)
             }
         }
@@ -256,7 +261,7 @@ impl ProxyHttp for Proxy {
                 .each_chain(session, |chain, ex| chain.before_proxy(ex, head))
                 .map_err(internal)?;
         }
-        Ok(())
+        body::hand_over(session, flight, head)
     }
 
     async fn request_body_filter(
@@ -266,20 +271,7 @@ impl ProxyHttp for Proxy {
         end: bool,
         flight: &mut Self::CTX,
     ) -> Result<()> {
-        flight.body_bytes += chunk.as_ref().map_or(0, |c| c.len() as u64);
-        if self
-            .options
-            .max_body
-            .is_some_and(|limit| flight.body_bytes > limit)
-        {
-            return Error::e_explain(ErrorType::HTTPStatus(413), "the request body is too large");
-        }
-        if flight.has(Phases::REQUEST_BODY) {
-            flight
-                .each_chain(session, |chain, ex| chain.request_body(ex, chunk, end))
-                .map_err(internal)?;
-        }
-        Ok(())
+        body::filter_request(session, flight, chunk, end)
     }
 
     async fn upstream_response_filter(
@@ -301,6 +293,7 @@ impl ProxyHttp for Proxy {
         if let Some(picked) = &flight.picked {
             picked.node().report_http(status);
         }
+        flight.bodiless_answer = body::is_bodiless(session, head);
         flight.answered(status, ResponseSource::Upstream);
         Ok(())
     }
@@ -314,6 +307,9 @@ impl ProxyHttp for Proxy {
         if head.status.is_informational() {
             return Ok(());
         }
+        if flight.request.keep_upstream_head {
+            flight.request.upstream_head = Some(Box::new(head.clone()));
+        }
         let shown = self.options.show_upstream_status || head.status.is_server_error();
         if let Some(value) = shown.then(|| upstream_status(flight)).flatten() {
             insert(head, &X_APISIX_UPSTREAM_STATUS, value);
@@ -322,6 +318,7 @@ impl ProxyHttp for Proxy {
             return Error::e_explain(ErrorType::HTTPStatus(500), "a plugin failed");
         }
         flight.request.response.status = head.status.as_u16();
+        body::fill(session, flight, head)?;
         response::frame(session, head)
     }
 
@@ -335,12 +332,17 @@ impl ProxyHttp for Proxy {
         if let (true, Some(attempt)) = (end, flight.request.tries.last_mut()) {
             attempt.ended = Some(attempt.began.elapsed());
         }
-        if flight.has(Phases::BODY_FILTER) {
-            flight
-                .each_chain(session, |chain, ex| chain.body_filter(ex, chunk, end))
-                .map_err(internal)?;
-        }
+        body::filter_answer(session, flight, chunk, end)?;
         Ok(None)
+    }
+
+    async fn response_trailer_filter(
+        &self,
+        session: &mut Session,
+        trailers: &mut HeaderMap,
+        flight: &mut Self::CTX,
+    ) -> Result<Option<Bytes>> {
+        body::filter_trailers(session, flight, trailers)
     }
 
     fn error_while_proxy(
@@ -351,6 +353,7 @@ impl ProxyHttp for Proxy {
         flight: &mut Self::CTX,
         reused: bool,
     ) -> Box<Error> {
+        body::take_back(session, flight);
         let of_node = matches!(error.esource(), pingora_core::ErrorSource::Upstream);
         if !of_node || flight.stage >= Stage::Answering {
             error.set_retry(false);
@@ -383,6 +386,7 @@ impl ProxyHttp for Proxy {
         error: &Error,
         flight: &mut Self::CTX,
     ) -> FailToProxy {
+        body::take_back(session, flight);
         let started = session.response_written().is_some();
         let status = failure::status_of(error);
         tracing::debug!(%error, ?status, "a request failed");
@@ -423,6 +427,7 @@ impl ProxyHttp for Proxy {
     }
 
     async fn logging(&self, session: &mut Session, _: Option<&Error>, flight: &mut Self::CTX) {
+        body::take_back(session, flight);
         if let Some(mut picked) = flight.picked.take() {
             let attempt = flight.request.tries.last();
             let failed = attempt.is_none_or(|a| a.status.is_none());

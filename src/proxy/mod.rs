@@ -1,6 +1,7 @@
 //! The data plane: Pingora's callbacks over one snapshot for each request. It reads the snapshot and never changes it.
 
 mod admit;
+mod body;
 mod decide;
 mod exchange;
 mod failure;
@@ -12,6 +13,7 @@ mod page;
 mod reply;
 mod response;
 mod spelling;
+mod stand_in;
 
 pub use admit::{host_name, is_refused_method};
 pub use exchange::InFlight;

@@ -4,7 +4,7 @@
 use super::InFlight;
 use crossway_sdk::{
     flow::Reply,
-    tls::{TlsFacts, Verification},
+    handshake::{TlsFacts, Verification},
 };
 use pingora_proxy::Session;
 

@@ -29,7 +29,7 @@ pub(super) async fn send(
     source: ResponseSource,
 ) -> Result<()> {
     flight.answered(reply.status.as_u16(), source);
-    let (body, default_type) = body_of(&reply);
+    let (body, default_type) = body_of(&reply.body, reply.status);
     let mut head = ResponseHeader::build(reply.status, Some(reply.headers.len() + 6))?;
     if !reply
         .headers
@@ -39,11 +39,15 @@ pub(super) async fn send(
     {
         head.insert_header(header::CONTENT_TYPE, default_type)?;
     }
-    for (name, value) in reply.headers {
-        head.append_header(spelled(&name), value)?;
+    for (name, value) in &reply.headers {
+        head.append_header(spelled(name), value.clone())?;
     }
     let mut body = Some(body);
     dress(session, flight, options, &mut head);
+    // The page is that of the status which plugins settled on.
+    if matches!(reply.body, ReplyBody::Default) && head.status != reply.status {
+        body = Some(body_of(&reply.body, head.status).0);
+    }
     // Plugins may replace the body, and even the status.
     if flight.has(Phases::BODY_FILTER) {
         let filtered =
@@ -55,13 +59,12 @@ pub(super) async fn send(
     write(session, flight, head, body.unwrap_or_default()).await
 }
 
-fn body_of(reply: &Reply) -> (Bytes, &'static str) {
-    match &reply.body {
+fn body_of(body: &ReplyBody, status: StatusCode) -> (Bytes, &'static str) {
+    match body {
         ReplyBody::Bytes(bytes) => (bytes.clone(), "text/plain; charset=utf-8"),
-        ReplyBody::Default if reply.status.as_u16() >= 400 => (
-            Bytes::from(page::error_page(reply.status)),
-            page::CONTENT_TYPE,
-        ),
+        ReplyBody::Default if status.as_u16() >= 400 => {
+            (Bytes::from(page::error_page(status)), page::CONTENT_TYPE)
+        }
         ReplyBody::Default => (Bytes::new(), page::CONTENT_TYPE),
     }
 }

@@ -11,13 +11,17 @@ pub use stream_route::StreamRoute;
 use crate::{
     chain::Chain,
     matcher::{Matcher, SessionMatcher},
+    model::ResourceKey,
     tls::Certificates,
 };
 use arc_swap::ArcSwap;
+use bytes::Bytes;
 use crossway_sdk::{
     consumer::{AuthSlot, Consumer, CredentialTable},
     request::Configuration,
 };
+use imbl::OrdMap;
+use serde_json::Value;
 use std::sync::Arc;
 
 /// The whole configuration, resolved. A request sees exactly one.
@@ -34,6 +38,10 @@ pub struct Snapshot {
     pub consumers: Arc<Consumers>,
     /// What TLS handshakes get, by server name.
     pub certificates: Arc<Certificates>,
+    /// The documents that it was made from, shared with the state that they are compiled in.
+    pub documents: OrdMap<ResourceKey, Bytes>,
+    /// Metadata documents, by plugin.
+    pub metadata: OrdMap<Arc<str>, Arc<Value>>,
 }
 
 impl Configuration for Snapshot {
@@ -45,6 +53,16 @@ impl Configuration for Snapshot {
         self.consumers
             .get(username)
             .map(|entry| entry.consumer.clone())
+    }
+
+    fn document(&self, key: &str) -> Option<Bytes> {
+        self.documents
+            .get(&key.parse::<ResourceKey>().ok()?)
+            .cloned()
+    }
+
+    fn metadata(&self, plugin: &str) -> Option<&Value> {
+        self.metadata.get(plugin).map(|document| &**document)
     }
 }
 

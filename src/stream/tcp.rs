@@ -14,8 +14,8 @@ use crate::{
 };
 use async_trait::async_trait;
 use crossway_sdk::{
+    handshake::Verification,
     stream::{StreamSession, Transport},
-    tls::Verification,
 };
 use std::{
     net::{Ipv4Addr, SocketAddr},

@@ -267,6 +267,8 @@ fn sessions(target: Target, passthrough: bool, proxy_protocol: bool) -> TcpSessi
         global: Arc::new(Chain::compile(ChainOf::Global, Vec::new())),
         consumers: Arc::new(Consumers::default()),
         certificates: Arc::default(),
+        documents: Default::default(),
+        metadata: Default::default(),
     };
     let options = Options {
         idle: LONG,

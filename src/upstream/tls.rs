@@ -26,7 +26,12 @@ pub(super) fn authorities(file: Option<&str>) -> RootCertStore {
         return roots;
     };
     match CertificateDer::pem_file_iter(file) {
-        Ok(found) => drop(roots.add_parsable_certificates(found.flatten())),
+        Ok(found) => {
+            let (_, left_out) = roots.add_parsable_certificates(found.map_while(Result::ok));
+            if left_out > 0 {
+                tracing::warn!(file, left_out, "some authorities of nodes cannot be used");
+            }
+        }
         Err(error) => tracing::error!(file, %error, "the authorities of nodes cannot be read"),
     }
     roots

@@ -176,6 +176,12 @@ async fn plugins_that_are_unknown_or_misconfigured() {
     };
     let unknown = refusal(&gateway, "/routes/1", &with(json!({ "nonsense": {} }))).await;
     assert_eq!(unknown, "unknown plugin [nonsense]");
+    let lua = with(json!({ "serverless-pre-function": { "functions": ["return 1"] } }));
+    let lua = refusal(&gateway, "/routes/1", &lua).await;
+    assert!(
+        lua.starts_with("unknown plugin [serverless-pre-function]: it runs Lua"),
+        "{lua}"
+    );
     for wrong in [
         json!({ "count": 0, "time_window": 60 }),
         json!({ "count": 1 }),

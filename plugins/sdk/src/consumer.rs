@@ -109,6 +109,14 @@ impl<C: Send + Sync + 'static> Credentials<C> {
         }
     }
 
+    /// Whether nobody has a credential in the configuration that serves this request.
+    pub fn are_none(&self, ex: &Exchange<'_>) -> bool {
+        let table = self
+            .slot
+            .and_then(|slot| ex.request.configuration.credentials(slot));
+        table.is_none_or(|table| table.iter().next().is_none())
+    }
+
     /// The credential with this key in the configuration that serves this request.
     pub fn find(&self, ex: &Exchange<'_>, key: &str) -> Option<Found<C>> {
         let held = ex.request.configuration.credentials(self.slot?)?.get(key)?;

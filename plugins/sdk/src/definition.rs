@@ -3,6 +3,7 @@
 use crate::{
     build::{BuildCx, BuildError},
     consumer::AuthSlot,
+    endpoint::Endpoint,
     exchange::Exchange,
     flow::{Error, Step},
     plugin::{Authenticator, Phases, Plugin, Scopes},
@@ -130,6 +131,7 @@ pub struct Definition {
     metadata: Option<Schema>,
     credential: Option<CredentialDefinition>,
     build: Build,
+    endpoints: fn() -> Vec<Endpoint>,
 }
 
 fn schema_of<T: JsonSchema>() -> Value {
@@ -164,6 +166,7 @@ impl Definition {
             metadata: P::metadata_schema().map(Schema::new),
             credential: None,
             build: build_of::<P>,
+            endpoints: P::endpoints,
         }
     }
 
@@ -249,6 +252,7 @@ pub struct Doubled(pub &'static str);
 pub struct Registry {
     by_name: BTreeMap<&'static str, Definition>,
     slots: OnceLock<BTreeMap<&'static str, AuthSlot>>,
+    endpoints: OnceLock<Vec<Endpoint>>,
 }
 
 impl Registry {
@@ -262,6 +266,7 @@ impl Registry {
             return Err(Doubled(name));
         }
         self.slots = OnceLock::new();
+        self.endpoints = OnceLock::new();
         Ok(self)
     }
 
@@ -285,7 +290,14 @@ impl Registry {
         self.by_name
             .retain(|name, _| enabled.iter().any(|e| e == name));
         self.slots = OnceLock::new();
+        self.endpoints = OnceLock::new();
         unknown
+    }
+
+    /// What plugins answer themselves.
+    pub fn endpoints(&self) -> &[Endpoint] {
+        self.endpoints
+            .get_or_init(|| self.iter().flat_map(|d| (d.endpoints)()).collect())
     }
 
     fn slots(&self) -> &BTreeMap<&'static str, AuthSlot> {

@@ -1,9 +1,10 @@
 //! One request in flight, as a plugin sees it.
 
+pub use crate::body::BodyError;
 use crate::{
+    body,
     consumer::Identity,
     expectation,
-    flow::Error,
     request::{Request, Slot},
     upstream::UpstreamHandle,
 };
@@ -36,6 +37,11 @@ impl<'s> Exchange<'s> {
         self.slot = slot;
     }
 
+    /// Whose turn it is.
+    pub(crate) fn slot(&self) -> Slot {
+        self.slot
+    }
+
     /// The running plugin instance's own state for this request; made on first use.
     pub fn state<T: Default + Send + Sync + 'static>(&mut self) -> &mut T {
         self.request.slots.state(self.slot)
@@ -61,48 +67,53 @@ impl<'s> Exchange<'s> {
         self.request.response_headers.push((name, value));
     }
 
-    /// Reads the whole request body, which still goes to the upstream afterwards.
+    /// Reads the whole request body, which still goes to the upstream afterwards, on retries too. It is kept in memory until
+    /// the request is over: `limit` is in bytes, and what every request may cost.
     ///
     /// # Errors
-    /// The body is larger than `limit` bytes, or than what can be kept for sending it on
-    /// ([`crate::request::MAX_BUFFERED_BODY`]), or reading failed.
+    /// The body is larger than `limit`, or reading it failed. What was read of it is kept: a plugin may answer, or go on
+    /// without the body.
     pub async fn read_body(&mut self, limit: usize) -> Result<Bytes, BodyError> {
         if let Some(body) = &self.request.body {
-            return Ok(body.clone());
+            return match body.len() > limit {
+                true => Err(BodyError::TooLarge { limit }),
+                false => Ok(body.clone()),
+            };
         }
-        let limit = limit.min(crate::request::MAX_BUFFERED_BODY);
-        self.session.enable_retry_buffering();
+        if body::declared(self.session).is_some_and(|length| length > limit as u64) {
+            return Err(BodyError::TooLarge { limit });
+        }
         expectation::meet(self.session)
             .await
             .map_err(|e| BodyError::Read(e.into()))?;
-        let mut body = BytesMut::new();
-        while let Some(chunk) = self
-            .session
-            .read_request_body()
-            .await
-            .map_err(|e| BodyError::Read(e.into()))?
-        {
-            if body.len() + chunk.len() > limit {
-                return Err(BodyError::TooLarge { limit });
+        let mut read = BytesMut::from(std::mem::take(&mut self.request.body_start));
+        let outcome = loop {
+            if read.len() > limit {
+                break Err(BodyError::TooLarge { limit });
             }
-            body.extend_from_slice(&chunk);
+            match body::next(self.session).await {
+                Ok(Some(piece)) => read.extend_from_slice(&piece),
+                Ok(None) => break Ok(()),
+                Err(error) => break Err(error),
+            }
+        };
+        let read = read.freeze();
+        match outcome {
+            Ok(()) => {
+                self.request.body = Some(read.clone());
+                Ok(read)
+            }
+            Err(error) => {
+                self.request.body_start = read;
+                Err(error)
+            }
         }
-        let body = body.freeze();
-        self.request.body = Some(body.clone());
-        Ok(body)
     }
-}
 
-/// A request body could not be read whole.
-#[derive(Debug, thiserror::Error)]
-pub enum BodyError {
-    /// More than may be kept in memory.
-    #[error("the request body is larger than {limit} bytes")]
-    TooLarge {
-        /// In bytes.
-        limit: usize,
-    },
-    /// The client's connection failed.
-    #[error(transparent)]
-    Read(Error),
+    /// The upstream gets `body` in place of the client's, with the right Content-Length, also when the client sent none, and
+    /// on retries. Variables of the body see it too. Call it before the upstream is chosen, in `rewrite` or `access`; the
+    /// Content-Type is the plugin's to set.
+    pub fn replace_body(&mut self, body: impl Into<Bytes>) {
+        self.request.set_body(body.into());
+    }
 }

@@ -43,15 +43,24 @@
 //! ```
 
 pub mod balance;
+pub mod batch;
+pub mod body;
 pub mod build;
+pub mod client;
 pub mod consumer;
 pub mod definition;
+pub mod endpoint;
 pub mod exchange;
 pub mod expectation;
 pub mod expr;
+pub mod finish;
 pub mod flow;
+pub mod handshake;
+pub mod nested;
 pub mod plugin;
 mod random_id;
+pub mod rate_limiting;
+pub mod relay;
 pub mod request;
 pub mod route;
 pub mod schema;
@@ -75,6 +84,7 @@ pub mod prelude {
     pub use crate::definition::{Definition, Registry};
     pub use crate::exchange::Exchange;
     pub use crate::flow::{Error, Flow, Reply, Step};
+    pub use crate::nested::Nested;
     pub use crate::phases;
     pub use crate::plugin::{Authenticator, Phases, Plugin, Scopes};
     pub use crate::request::Request;

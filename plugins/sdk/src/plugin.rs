@@ -2,6 +2,7 @@
 
 use crate::{
     build::{BuildCx, BuildError},
+    endpoint::Endpoint,
     exchange::Exchange,
     flow::{Error, Step},
     stream::StreamExchange,
@@ -83,6 +84,11 @@ pub trait Plugin: Sized + Send + Sync + 'static {
     /// The JSON Schema (draft-07) of this plugin's metadata document; `None` accepts any object.
     fn metadata_schema() -> Option<serde_json::Value> {
         None
+    }
+
+    /// Requests that it answers itself where a route has `public-api`, whether or not it is configured anywhere.
+    fn endpoints() -> Vec<Endpoint> {
+        Vec::new()
     }
 
     /// Before anything is decided.

@@ -3,13 +3,14 @@
 use crate::{
     consumer::{AuthSlot, Consumer, CredentialTable, Identity},
     random_id::RandomId,
+    rate_limiting::RateLimitingInfo,
     route::{Matched, RouteInfo},
     upstream::UpstreamHandle,
     variables::Parsed,
 };
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Method};
-use pingora_http::RequestHeader;
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use pingora_http::{RequestHeader, ResponseHeader};
 use smallvec::SmallVec;
 use std::{
     any::Any,
@@ -19,9 +20,8 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-/// The largest request body that can be read before the upstream is chosen and still be sent on, in bytes.
-/// Pingora keeps 64 KiB for replay and no more.
-pub const MAX_BUFFERED_BODY: usize = 64 * 1024;
+/// How much of a request body is read where nobody set a limit of their own, in bytes: for variables and conditions.
+pub const MAX_BUFFERED_BODY: usize = 1024 * 1024;
 
 /// The one configuration that serves a request.
 pub trait Configuration: Send + Sync {
@@ -29,6 +29,14 @@ pub trait Configuration: Send + Sync {
     fn credentials(&self, slot: AuthSlot) -> Option<&CredentialTable>;
     /// A consumer by user name, e.g. an `anonymous_consumer`.
     fn consumer(&self, username: &str) -> Option<Arc<Consumer>>;
+    /// A document as it is stored, in JSON, by its key, e.g. `routes/1`.
+    fn document(&self, _key: &str) -> Option<Bytes> {
+        None
+    }
+    /// The metadata document of a plugin: for endpoints, which are not built anew when it changes.
+    fn metadata(&self, _plugin: &str) -> Option<&serde_json::Value> {
+        None
+    }
 }
 
 /// One request. Fields are written by the gateway and by the plugins named in their comment.
@@ -41,10 +49,14 @@ pub struct Request {
     pub configuration: Arc<dyn Configuration>,
     /// The client: the transport peer, or what a plugin found out about it. `0.0.0.0:0` when the peer is a Unix socket.
     pub client: SocketAddr,
+    /// The transport peer, whatever a plugin finds out about the client. Whom to trust is decided by this one.
+    pub peer: SocketAddr,
     /// The address that the client connected to.
     pub server: SocketAddr,
     /// Whether the client speaks TLS.
     pub tls: bool,
+    /// Whether the gateway itself sent it, on behalf of `client`.
+    pub relayed: bool,
     /// The normalised path, when it differs from the client's spelling; read it with [`Request::path`].
     pub normal_path: Option<Box<str>>,
     /// The host without port, lower case; empty when there is none.
@@ -57,6 +69,8 @@ pub struct Request {
     pub path_params: Vec<(Box<str>, Box<str>)>,
     /// The consumer, once an authenticator named one.
     pub identity: Option<Identity>,
+    /// What an identity provider says of a user who is no consumer, once a plugin asked it: claims, attributes.
+    pub external_user: Option<Arc<serde_json::Value>>,
     /// The upstream that a plugin chose.
     pub upstream_override: Option<UpstreamHandle>,
     /// The query without `?`, once a plugin took something out of it that nobody behind it may see, such as a
@@ -72,16 +86,34 @@ pub struct Request {
     /// [`Request::id`].
     pub id: Option<HeaderValue>,
     own_id: OnceLock<RandomId>,
-    /// The body, when it was read whole; empty from the start when the request has none.
+    /// The most bytes that the body may have (413); `None` for any number. The settings' limit, unless a plugin sets
+    /// another one in the rewrite phase.
+    pub max_body: Option<u64>,
+    /// The body, when it was read whole or replaced; empty from the start when the request has none.
     pub body: Option<Bytes>,
+    /// What was read of a body that turned out to be larger than its reader's limit; it still goes to the upstream.
+    pub body_start: Bytes,
+    /// Whether `body` is a plugin's and not the client's; see [`crate::exchange::Exchange::replace_body`].
+    pub body_replaced: bool,
+    /// What is to be logged in place of the body, once a plugin masked it in the log phase; set it with
+    /// [`Request::mask_body`].
+    pub masked_body: Option<Bytes>,
     json: OnceLock<Option<serde_json::Value>>,
     pub(crate) parsed: Parsed,
     /// Nodes that were tried, in order.
     pub tries: SmallVec<[Try; 1]>,
     /// What is known of the response.
     pub response: Response,
+    /// The trailers of the upstream's response, in the last call of `body_filter`; what it leaves in them is sent on to
+    /// clients of HTTP/2, unless that call ends the body with bytes of its own.
+    pub response_trailers: Option<HeaderMap>,
+    /// Whether `upstream_head` is wanted; for plugins that keep responses.
+    pub keep_upstream_head: bool,
+    /// The head of the upstream's response as it came, before any plugin changed it. Only when it was wanted, and from the
+    /// header filters on.
+    pub upstream_head: Option<Box<ResponseHeader>>,
     /// What limit plugins say of themselves (`$rate_limiting_info`).
-    pub rate_limiting_info: Option<Box<str>>,
+    pub rate_limiting_info: Option<RateLimitingInfo>,
     /// For the chain: what `_meta.filter` said, by slot.
     pub admitted: SmallVec<[(Slot, bool); 2]>,
     /// From the chain: which plugins did not do their part, in order; counted when the request is over.
@@ -109,7 +141,7 @@ pub enum FailureKind {
 }
 
 /// What the upstream gets in place of what the client sent. `None`: as the client sent it.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Rewritten {
     /// Path and query, as bytes on the wire.
     pub target: Option<Bytes>,
@@ -178,14 +210,17 @@ impl Request {
             started_at: SystemTime::now(),
             configuration,
             client: nowhere,
+            peer: nowhere,
             server: nowhere,
             tls: false,
+            relayed: false,
             normal_path: None,
             host: Box::default(),
             route: None,
             matched: None,
             path_params: Vec::new(),
             identity: None,
+            external_user: None,
             upstream_override: None,
             query: None,
             rewritten: Rewritten::default(),
@@ -193,11 +228,18 @@ impl Request {
             response_headers: SmallVec::new(),
             id: None,
             own_id: OnceLock::new(),
+            max_body: None,
             body: None,
+            body_start: Bytes::new(),
+            body_replaced: false,
+            masked_body: None,
             json: OnceLock::new(),
             parsed: Parsed::default(),
             tries: SmallVec::new(),
             response: Response::default(),
+            response_trailers: None,
+            keep_upstream_head: false,
+            upstream_head: None,
             rate_limiting_info: None,
             admitted: SmallVec::new(),
             failures: Vec::new(),
@@ -253,6 +295,23 @@ impl Request {
             .as_ref()
     }
 
+    /// Puts a body in place of the client's; what was made of the old one is forgotten.
+    pub(crate) fn set_body(&mut self, body: Bytes) {
+        self.body = Some(body);
+        self.body_start = Bytes::new();
+        self.body_replaced = true;
+        self.json = OnceLock::new();
+        self.parsed = Parsed::default();
+    }
+
+    /// Has variables and loggers see this in place of the body. For the log phase: the upstream has got the body by then.
+    pub fn mask_body(&mut self, masked: Bytes) {
+        self.json = OnceLock::new();
+        self.parsed = Parsed::default();
+        self.body = Some(masked.clone());
+        self.masked_body = Some(masked);
+    }
+
     /// The name of the consumer.
     pub fn consumer_name(&self) -> Option<&str> {
         self.identity.as_ref().map(|i| &*i.consumer.username)
@@ -288,6 +347,8 @@ pub struct Slot {
     pub chain: ChainOf,
     /// Its position there.
     pub index: u16,
+    /// 0, or the number of a plugin that runs inside of that instance.
+    pub part: u16,
 }
 
 /// The chains that take part in a request.
@@ -307,10 +368,15 @@ type State = Option<Box<dyn Any + Send + Sync>>;
 pub struct Slots {
     route: Vec<State>,
     global: Vec<State>,
+    /// Of plugins inside of others: a few, in the order of first use.
+    nested: Vec<(Slot, State)>,
 }
 
 impl Slots {
     fn of(&mut self, slot: Slot) -> &mut State {
+        if slot.part != 0 {
+            return self.of_nested(slot);
+        }
         let states = match slot.chain {
             ChainOf::Route => &mut self.route,
             ChainOf::Global => &mut self.global,
@@ -322,6 +388,18 @@ impl Slots {
         match states.get_mut(index) {
             Some(state) => state,
             None => unreachable!("resized above"),
+        }
+    }
+
+    fn of_nested(&mut self, slot: Slot) -> &mut State {
+        let held = self.nested.iter().position(|(of, _)| *of == slot);
+        let index = held.unwrap_or_else(|| {
+            self.nested.push((slot, None));
+            self.nested.len() - 1
+        });
+        match self.nested.get_mut(index) {
+            Some((_, state)) => state,
+            None => unreachable!("found or pushed above"),
         }
     }
 
@@ -339,6 +417,10 @@ impl Slots {
 
     /// The state in a slot, if there is one of this type.
     pub fn existing<T: 'static>(&self, slot: Slot) -> Option<&T> {
+        if slot.part != 0 {
+            let held = self.nested.iter().find(|(of, _)| *of == slot);
+            return held?.1.as_ref()?.downcast_ref();
+        }
         let states = match slot.chain {
             ChainOf::Route => &self.route,
             ChainOf::Global => &self.global,

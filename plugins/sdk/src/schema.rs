@@ -1,9 +1,12 @@
 //! A JSON Schema that judges documents, with messages in the frame that users of Apache APISIX know.
 
 use crate::build::BuildError;
-use jsonschema::{ValidationError, Validator, error::ValidationErrorKind};
+use jsonschema::{PatternOptions, ValidationError, Validator, error::ValidationErrorKind};
 use serde_json::Value;
 use std::sync::OnceLock;
+
+/// Steps of backtracking after which a `pattern` with look-around or back-references gives up, which is a mismatch.
+const BACKTRACK_LIMIT: usize = 100_000;
 
 /// A schema; made and compiled when it is first needed.
 pub struct Schema {
@@ -34,6 +37,37 @@ impl Schema {
             document: OnceLock::new(),
             validator: OnceLock::new(),
         }
+    }
+
+    /// From a document that a user wrote, compiled at once: in the draft that `$schema` names, else in draft 7. A `$ref` leads
+    /// to places within the document and nowhere else.
+    ///
+    /// # Errors
+    /// It is no schema; the path is that of the problem within the document.
+    pub fn compiled(document: Value) -> Result<Self, BuildError> {
+        let refused =
+            |e: ValidationError<'_>| BuildError::new(e.instance_path().to_string(), e.to_string());
+        if document.get("$schema").is_some() {
+            jsonschema::meta::validate(&document).map_err(refused)?;
+        } else {
+            jsonschema::draft7::meta::validate(&document).map_err(refused)?;
+        }
+        let mut options = jsonschema::options();
+        if document.get("$schema").is_none() {
+            options = options.with_draft(jsonschema::Draft::Draft7);
+        }
+        let patterns = PatternOptions::fancy_regex().backtrack_limit(BACKTRACK_LIMIT);
+        let validator = options
+            .with_pattern_options(patterns)
+            .should_validate_formats(false)
+            .offline()
+            .build(&document)
+            .map_err(|e| BuildError::new("", e.to_string()))?;
+        Ok(Self {
+            make: Make::Ready,
+            document: document.into(),
+            validator: Ok(validator).into(),
+        })
     }
 
     /// The document.
@@ -184,6 +218,30 @@ fn type_name(value: &Value) -> &'static str {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn a_users_schema_is_judged_and_compiled_in_its_own_draft() {
+        let draft4 = json!({"$schema": "http://json-schema.org/draft-04/schema#",
+            "properties": {"n": {"minimum": 1, "exclusiveMinimum": true}}});
+        let schema = Schema::compiled(draft4).unwrap();
+        assert!(schema.check(&json!({"n": 1})).is_err());
+        assert!(schema.check(&json!({"n": 2})).is_ok());
+        for (bad, place) in [
+            (json!({"type": "strin"}), "/type"),
+            (json!({"required": "a"}), "/required"),
+            (
+                json!({"properties": {"a": {"pattern": "a("}}}),
+                "/properties/a/pattern",
+            ),
+            (json!({"$ref": "http://127.0.0.1:1/a"}), ""),
+            (json!({"$ref": "#/definitions/none"}), ""),
+        ] {
+            let refused = Schema::compiled(bad.clone()).err().expect("refused");
+            assert_eq!(refused.path, place, "{bad}: {refused}");
+        }
+        let hard = Schema::compiled(json!({"pattern": "^(?:(?=a)a|a)+$"})).unwrap();
+        assert!(hard.check(&json!(format!("{}!", "a".repeat(60)))).is_err());
+    }
 
     #[test]
     fn a_message_names_the_property_what_was_expected_and_what_came() {

@@ -1,5 +1,6 @@
 //! State by identity: what must survive a changed configuration, reference-counted.
 
+use crate::finish::Finishers;
 use std::{
     any::{Any, TypeId},
     collections::HashMap,
@@ -9,10 +10,16 @@ use std::{
 /// A table of values by type and key. Only configuration changes look into it, never a request.
 #[derive(Default)]
 pub struct SharedStates {
+    finishers: Finishers,
     by_key: Mutex<HashMap<(TypeId, String), Weak<dyn Any + Send + Sync>>>,
 }
 
 impl SharedStates {
+    /// What is brought to an end before the process ends.
+    pub fn finishers(&self) -> &Finishers {
+        &self.finishers
+    }
+
     /// The value under this type and key, made when nobody holds one.
     pub fn get<T: Send + Sync + 'static>(&self, key: &str, make: impl FnOnce() -> T) -> Arc<T> {
         let mut table = self.by_key.lock().unwrap_or_else(PoisonError::into_inner);

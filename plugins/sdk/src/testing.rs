@@ -1,9 +1,9 @@
 //! A scripted exchange for unit tests of plugins.
 
 use crate::{
-    build::{BuildCx, BuildError, Host},
+    build::{BuildCx, BuildError, Enabled, Host},
     consumer::{AuthSlot, Consumer, Credential, CredentialTable, Identity},
-    definition::{Definition, Instance},
+    definition::{Definition, Instance, Registry},
     exchange::Exchange,
     flow::{Error, Flow, Step},
     request::{Configuration, Request},
@@ -20,10 +20,11 @@ use std::{
     collections::HashMap,
     net::SocketAddr,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicU64, Ordering},
     },
 };
+use tokio::runtime::{Handle, Runtime};
 
 /// Stands in for the gateway while a plugin is built.
 #[derive(Default)]
@@ -34,12 +35,16 @@ pub struct Bench {
     pub shared: SharedStates,
     /// Upstreams that exist, by id.
     pub upstreams: HashMap<String, UpstreamHandle>,
+    /// Documents that exist, by `collection/id`.
+    pub documents: HashMap<String, Value>,
     /// `plugin_attr` by plugin.
     pub attributes: HashMap<String, Value>,
     /// The port of the TLS listener.
     pub https_port: Option<u16>,
     /// The plugin's metadata.
     pub metadata: Option<Value>,
+    /// Plugins that may run inside of the one under test. Their credentials have the slots that this registry gives them.
+    pub plugins: Registry,
 }
 
 impl Host for Bench {
@@ -54,6 +59,10 @@ impl Host for Bench {
     ) -> Result<UpstreamHandle, BuildError> {
         Ok(UpstreamHandle::new(Arc::new(document.clone())))
     }
+    fn document(&self, collection: &str, id: &str) -> Option<Bytes> {
+        let document = self.documents.get(&format!("{collection}/{id}"))?;
+        Some(document.to_string().into())
+    }
     fn metrics(&self) -> &prometheus::Registry {
         &self.metrics
     }
@@ -63,8 +72,23 @@ impl Host for Bench {
     fn https_port(&self) -> Option<u16> {
         self.https_port
     }
+    fn runtime(&self) -> Handle {
+        // A test that starts work in the background runs on a runtime of its own; others never use this one.
+        static ELSE: OnceLock<std::io::Result<Runtime>> = OnceLock::new();
+        Handle::try_current().unwrap_or_else(|none| match ELSE.get_or_init(Runtime::new) {
+            Ok(runtime) => runtime.handle().clone(),
+            Err(error) => panic!("{none}, and none can be made: {error}"),
+        })
+    }
     fn attribute(&self, plugin: &str) -> Option<&Value> {
         self.attributes.get(plugin)
+    }
+    fn plugin(&self, name: &str) -> Option<Enabled<'_>> {
+        Some(Enabled {
+            definition: self.plugins.get(name)?,
+            metadata: None,
+            auth: self.plugins.auth_slot(name),
+        })
     }
 }
 
@@ -101,7 +125,7 @@ pub fn build(definition: &Definition, config: Value) -> Result<Arc<dyn Instance>
 /// A configuration with consumers, for authenticators.
 #[derive(Default)]
 pub struct Consumers {
-    table: CredentialTable,
+    tables: HashMap<usize, CredentialTable>,
     by_name: HashMap<String, Arc<Consumer>>,
 }
 
@@ -111,7 +135,21 @@ impl Consumers {
     /// # Errors
     /// The credential is refused.
     pub fn with(
+        self,
+        username: &str,
+        definition: &Definition,
+        credential: Value,
+    ) -> Result<Self, BuildError> {
+        self.with_in(AuthSlot(0), username, definition, credential)
+    }
+
+    /// As [`Consumers::with`], in the table of that slot.
+    ///
+    /// # Errors
+    /// The credential is refused.
+    pub fn with_in(
         mut self,
+        slot: AuthSlot,
         username: &str,
         definition: &Definition,
         credential: Value,
@@ -134,16 +172,19 @@ impl Consumers {
                 consumer,
                 credential: None,
             };
-            self.table
-                .insert(definition.name, key, Credential { identity, value })?;
+            self.tables.entry(slot.0).or_default().insert(
+                definition.name,
+                key,
+                Credential { identity, value },
+            )?;
         }
         Ok(self)
     }
 }
 
 impl Configuration for Consumers {
-    fn credentials(&self, _: AuthSlot) -> Option<&CredentialTable> {
-        Some(&self.table)
+    fn credentials(&self, slot: AuthSlot) -> Option<&CredentialTable> {
+        self.tables.get(&slot.0)
     }
     fn consumer(&self, username: &str) -> Option<Arc<Consumer>> {
         self.by_name.get(username).cloned()
@@ -182,6 +223,7 @@ impl Scene {
             request.body = Some(Bytes::new());
         }
         request.client = SocketAddr::from(([192, 0, 2, 1], 40000));
+        request.peer = request.client;
         request.server = SocketAddr::from(([192, 0, 2, 2], 9080));
         let host = session
             .req_header()

@@ -1,159 +1,185 @@
-//! What the TLS handshake of a client's connection settled.
+//! TLS of connections that plugins open themselves: always rustls with ring, whatever else the process has linked.
 
-use arc_swap::ArcSwapOption;
-use pingora_core::protocols::{Digest, tls::SslDigest};
-use rustls_pki_types::CertificateDer;
-use std::{any::Any, fmt, sync::Arc};
+use crate::build::BuildError;
+use rustls::{
+    ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
+    client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+    crypto::{CryptoProvider, ring},
+};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject as _};
+use std::sync::{Arc, OnceLock};
 
-/// What a handshake settled. There is one for each connection; all of its requests share it.
-#[derive(Clone, Debug, Default)]
-pub struct TlsFacts {
-    /// The name that the client asked for (SNI), in lower case.
-    pub server_name: Option<Box<str>>,
-    /// `TLSv1.2` or `TLSv1.3`, as OpenSSL writes them.
-    pub version: &'static str,
-    /// The cipher suite, by its name in the registry of IANA.
-    pub cipher: &'static str,
-    /// The protocol agreed on (ALPN), e.g. `h2`.
-    pub alpn: Option<Box<[u8]>>,
-    /// Whether an earlier session was resumed.
-    pub resumed: bool,
-    /// The client's certificate and what it sent along. That they are here does not mean that they were verified:
-    /// see [`TlsFacts::verification`].
-    pub client_certificates: Vec<CertificateDer<'static>>,
-    /// The last judgement over them.
-    pub judgement: Judgement,
+/// How the other side is verified, and what is shown to it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct TlsOptions {
+    /// Whether the certificate of the other side must be valid for its name and come from a known authority.
+    pub verify: bool,
+    /// Authorities in PEM that are known beside those of the system.
+    pub ca: Option<Arc<str>>,
+    /// What proves to the other side who we are.
+    pub identity: Option<TlsIdentity>,
 }
 
-impl TlsFacts {
-    /// What the handshake of a request's connection settled; `None` for a plain connection.
-    pub fn of(digest: &Digest) -> Option<&Arc<Self>> {
-        // Pingora lets nobody but itself fill the place that it has for such things beside the TLS version.
-        digest
-            .proxy_digest
-            .as_ref()?
-            .user_data
-            .as_ref()?
-            .downcast_ref()
-    }
-
-    /// The same in Pingora's terms, as far as it has them.
-    pub fn digest(&self) -> SslDigest {
-        SslDigest::new(self.cipher, self.version, None, None, Vec::new())
-    }
-
-    /// What became of the client's certificate.
-    pub fn verification(&self) -> Verification {
-        if self.client_certificates.is_empty() {
-            return Verification::None;
-        }
-        match &*self.judgement.0.load() {
-            Some(judged) => judged.verdict.clone(),
-            None => Verification::None,
+impl Default for TlsOptions {
+    fn default() -> Self {
+        Self {
+            verify: true,
+            ca: None,
+            identity: None,
         }
     }
+}
 
-    /// Has the client's certificate judged by `judge`, which `by` stands for. It is asked once for each connection, and
-    /// again only when another one is to judge because the configuration has changed.
-    pub fn judged_by<T: Send + Sync + 'static>(
+/// A certificate chain and its key, both in PEM.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct TlsIdentity {
+    /// The chain, the own certificate first.
+    pub cert: Arc<str>,
+    /// The private key.
+    pub key: Arc<str>,
+}
+
+impl std::fmt::Debug for TlsIdentity {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("TlsIdentity")
+    }
+}
+
+/// What is wrong with the certificates or the key of [`TlsOptions`].
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TlsError {
+    /// `ca` holds none, or something else.
+    #[error("expected certificates of authorities in PEM: {0}")]
+    Authorities(String),
+    /// `identity` is not a chain and its key.
+    #[error("expected a certificate and its private key in PEM: {0}")]
+    Identity(String),
+}
+
+impl TlsOptions {
+    /// Judges the texts; reads no file.
+    ///
+    /// # Errors
+    /// What is wrong, at `path`.
+    pub fn check(&self, path: &str) -> Result<(), BuildError> {
+        let refuse = |e: TlsError| BuildError::new(path, e.to_string());
+        self.authorities().map_err(refuse)?;
+        self.with(RootCertStore::empty()).map_err(refuse)?;
+        Ok(())
+    }
+
+    /// The client side of a connection. Authorities of the system are read from the disk when they are first needed, so
+    /// this is not for `build` nor for a thread that serves requests.
+    ///
+    /// # Errors
+    /// What is wrong with the texts.
+    pub fn client_config(&self) -> Result<ClientConfig, TlsError> {
+        let mut roots = match self.verify {
+            true => system_roots().clone(),
+            false => RootCertStore::empty(),
+        };
+        for authority in self.authorities()? {
+            roots
+                .add(authority)
+                .map_err(|e| TlsError::Authorities(e.to_string()))?;
+        }
+        self.with(roots)
+    }
+
+    fn authorities(&self) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+        let Some(pem) = &self.ca else {
+            return Ok(Vec::new());
+        };
+        let found = CertificateDer::pem_slice_iter(pem.as_bytes())
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(|e| TlsError::Authorities(e.to_string()))?;
+        match found.is_empty() {
+            true => Err(TlsError::Authorities("it holds no certificate".to_owned())),
+            false => Ok(found),
+        }
+    }
+
+    fn with(&self, roots: RootCertStore) -> Result<ClientConfig, TlsError> {
+        let provider = Arc::new(ring::default_provider());
+        let config = ClientConfig::builder_with_provider(provider.clone())
+            .with_safe_default_protocol_versions()
+            .map_err(|e| TlsError::Identity(e.to_string()))?;
+        let config = match self.verify {
+            true => config.with_root_certificates(roots),
+            false => config
+                .dangerous()
+                .with_custom_certificate_verifier(Arc::new(AnyCertificate(provider))),
+        };
+        let Some(identity) = &self.identity else {
+            return Ok(config.with_no_client_auth());
+        };
+        let chain = CertificateDer::pem_slice_iter(identity.cert.as_bytes())
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(|e| TlsError::Identity(e.to_string()))?;
+        let key = PrivateKeyDer::from_pem_slice(identity.key.as_bytes())
+            .map_err(|e| TlsError::Identity(e.to_string()))?;
+        config
+            .with_client_auth_cert(chain, key)
+            .map_err(|e| TlsError::Identity(e.to_string()))
+    }
+}
+
+/// The authorities that the system knows (`SSL_CERT_FILE` and `SSL_CERT_DIR` name others), read once.
+fn system_roots() -> &'static RootCertStore {
+    static ROOTS: OnceLock<RootCertStore> = OnceLock::new();
+    ROOTS.get_or_init(|| {
+        let found = rustls_native_certs::load_native_certs();
+        for error in &found.errors {
+            tracing::warn!(%error, "an authority of the system cannot be read");
+        }
+        let mut roots = RootCertStore::empty();
+        let (known, _) = roots.add_parsable_certificates(found.certs);
+        if known == 0 {
+            tracing::warn!(
+                "the system knows no authorities: no certificate will be taken for valid"
+            );
+        }
+        roots
+    })
+}
+
+/// For `verify: false`: whoever answers is the right one. Its signatures must still be its own.
+#[derive(Debug)]
+struct AnyCertificate(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for AnyCertificate {
+    fn verify_server_cert(
         &self,
-        by: &Arc<T>,
-        judge: impl FnOnce(&[CertificateDer<'static>]) -> Result<(), String>,
-    ) -> Verification {
-        if self.client_certificates.is_empty() {
-            return Verification::None;
-        }
-        if let Some(judged) = &*self.judgement.0.load()
-            && judged
-                .by
-                .downcast_ref::<Arc<T>>()
-                .is_some_and(|b| Arc::ptr_eq(b, by))
-        {
-            return judged.verdict.clone();
-        }
-        let verdict = match judge(&self.client_certificates) {
-            Ok(()) => Verification::Success,
-            Err(reason) => Verification::Failed(reason.into()),
-        };
-        self.judgement.0.store(Some(Arc::new(Judged {
-            by: Box::new(by.clone()),
-            verdict: verdict.clone(),
-        })));
-        verdict
-    }
-}
-
-/// What became of a client's certificate, as `$ssl_client_verify` says it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verification {
-    /// There is none, or nobody asked for one.
-    None,
-    /// It is good.
-    Success,
-    /// It is not, and why.
-    Failed(Arc<str>),
-}
-
-impl fmt::Display for Verification {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::None => f.write_str("NONE"),
-            Self::Success => f.write_str("SUCCESS"),
-            Self::Failed(reason) => write!(f, "FAILED:{reason}"),
-        }
-    }
-}
-
-/// The last judgement over the certificates of a connection, kept so that not every request has to ask for one.
-#[derive(Clone, Default)]
-pub struct Judgement(Arc<ArcSwapOption<Judged>>);
-
-impl fmt::Debug for Judgement {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Judgement")
-            .field(&self.0.load().as_ref().map(|j| j.verdict.clone()))
-            .finish()
-    }
-}
-
-struct Judged {
-    /// The `Arc` of whoever judged.
-    by: Box<dyn Any + Send + Sync>,
-    verdict: Verification,
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::cell::Cell;
-
-    #[test]
-    fn a_judge_is_asked_once_and_another_judge_anew() {
-        let facts = TlsFacts {
-            client_certificates: vec![vec![1].into()],
-            ..TlsFacts::default()
-        };
-        let (one, other) = (Arc::new(1_u8), Arc::new(2_u8));
-        let asked = Cell::new(0);
-        let ask = |by: &Arc<u8>, answer: Result<(), &str>| {
-            facts.judged_by(by, |_| {
-                asked.set(asked.get() + 1);
-                answer.map_err(str::to_owned)
-            })
-        };
-        assert_eq!(facts.verification(), Verification::None);
-        assert_eq!(ask(&one, Ok(())), Verification::Success);
-        assert_eq!(ask(&one, Err("no")), Verification::Success);
-        assert_eq!(asked.get(), 1);
-        assert_eq!(ask(&other, Err("no")).to_string(), "FAILED:no");
-        assert_eq!(facts.verification().to_string(), "FAILED:no");
-        assert_eq!(asked.get(), 2);
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
     }
 
-    #[test]
-    fn without_a_certificate_there_is_nothing_to_judge() {
-        let facts = TlsFacts::default();
-        let verdict = facts.judged_by(&Arc::new(()), |_| Ok(()));
-        assert_eq!(verdict.to_string(), "NONE");
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let known = &self.0.signature_verification_algorithms;
+        rustls::crypto::verify_tls12_signature(message, cert, signed, known)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let known = &self.0.signature_verification_algorithms;
+        rustls::crypto::verify_tls13_signature(message, cert, signed, known)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
     }
 }

@@ -4,7 +4,7 @@ use crossway_sdk::{
     build::BuildError,
     consumer::Identity,
     exchange::Exchange,
-    flow::{Reply, Step},
+    flow::{Error, Flow, Reply, Step},
 };
 use http::{HeaderValue, header::WWW_AUTHENTICATE};
 
@@ -50,9 +50,18 @@ impl Admission {
         ex: &mut Exchange<'_>,
         found: Result<Identity, &Reply>,
     ) -> Step<'a> {
+        Step::Done(self.admit(ex, found))
+    }
+
+    /// As [`Admission::conclude`], for phases that waited.
+    pub(crate) fn admit(
+        &self,
+        ex: &mut Exchange<'_>,
+        found: Result<Identity, &Reply>,
+    ) -> Result<Flow, Error> {
         let identity = match (found, &self.anonymous) {
             (Ok(identity), _) => identity,
-            (Err(refusal), None) => return Step::respond(refusal.clone()),
+            (Err(refusal), None) => return Ok(Flow::Respond(refusal.clone())),
             (Err(_), Some(name)) => match ex.request.configuration.consumer(name) {
                 Some(consumer) => Identity {
                     consumer,
@@ -60,11 +69,11 @@ impl Admission {
                 },
                 None => {
                     tracing::warn!(consumer = &**name, "the anonymous consumer does not exist");
-                    return Step::respond(self.nobody.clone());
+                    return Ok(Flow::Respond(self.nobody.clone()));
                 }
             },
         };
         ex.authenticate(identity);
-        Step::next()
+        Ok(Flow::Next)
     }
 }

@@ -2,6 +2,7 @@
 //! Nothing here knows how a credential is checked.
 
 mod admission;
+pub(crate) mod basic;
 mod presented;
 mod query;
 

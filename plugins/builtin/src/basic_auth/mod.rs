@@ -7,12 +7,7 @@ mod tests;
 
 pub use config::{Config, Credential};
 
-use crate::auth::{Admission, Place, Presented, header};
-use base64::{
-    Engine,
-    alphabet::STANDARD,
-    engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
-};
+use crate::auth::{Admission, Place, Presented, basic, header};
 use crossway_sdk::{consumer::Identity, prelude::*};
 use http::header::AUTHORIZATION;
 use subtle::ConstantTimeEq;
@@ -61,7 +56,7 @@ impl BasicAuth {
             Presented::Unusable => return Err(&self.malformed),
             Presented::Text(written) => written,
         };
-        let pair = decode(&written).ok_or(&self.malformed)?;
+        let pair = basic::decode(&written).ok_or(&self.malformed)?;
         let (username, password) = pair.split_once(':').ok_or(&self.malformed)?;
         let found = self.credentials.find(ex, username).ok_or(&self.refused)?;
         if bool::from(
@@ -93,24 +88,4 @@ impl Authenticator for BasicAuth {
         }
         Ok(())
     }
-}
-
-/// Clients are as lenient about padding as nginx is.
-const BASE64: GeneralPurpose = GeneralPurpose::new(
-    &STANDARD,
-    GeneralPurposeConfig::new()
-        .with_decode_allow_trailing_bits(true)
-        .with_decode_padding_mode(DecodePaddingMode::Indifferent),
-);
-
-/// `user:password` of an `Authorization` header.
-fn decode(written: &str) -> Option<String> {
-    let (scheme, token) = written.split_once([' ', '\t'])?;
-    if !scheme.eq_ignore_ascii_case("basic") {
-        return None;
-    }
-    let mut pair = String::from_utf8(BASE64.decode(token.trim()).ok()?).ok()?;
-    // `echo user:password | base64` encodes a line feed, which neither part may contain.
-    pair.truncate(pair.trim_end_matches(['\r', '\n']).len());
-    Some(pair)
 }

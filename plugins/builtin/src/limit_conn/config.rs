@@ -1,6 +1,6 @@
 //! The configuration of limit-conn.
 
-use crate::limit::{AmountConfig, PerKey, Policy, Redis, rejected_code};
+use crate::limit::{AmountConfig, Common, PerKey, Redis};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -32,32 +32,19 @@ pub struct Config {
     /// Several limits at once; a rule whose key the request has no value for does not apply.
     #[schemars(length(min = 1))]
     pub(crate) rules: Option<Vec<RuleConfig>>,
-    /// Status of a rejection.
-    #[serde(default = "rejected_code")]
-    #[schemars(range(min = 200, max = 599))]
-    pub(crate) rejected_code: u16,
-    /// Text of a rejection, sent as `{"error_msg": …}`. Without it the gateway's error page is sent.
-    #[schemars(length(min = 1))]
-    pub(crate) rejected_msg: Option<String>,
-    /// Whether requests pass when the limit cannot be judged, e.g. because a variable is no number.
-    #[serde(default)]
-    pub(crate) allow_degradation: bool,
-    /// Where counters live. Only `local` is available.
-    #[serde(default)]
-    pub(crate) policy: Policy,
-    /// For Redis: seconds after which a counter that nobody touches is dropped.
+    /// With Redis: seconds after which a request is taken to be over when nobody said so, because a gateway died.
     #[serde(default = "key_ttl")]
     #[schemars(range(min = 1))]
-    #[expect(dead_code, reason = "read when counters can live in Redis")]
     pub(crate) key_ttl: u64,
-    /// For Redis: what the keys begin with.
+    /// With Redis: what the keys begin with.
     #[serde(default = "redis_prefix")]
     #[schemars(regex(pattern = "^[0-9a-zA-Z|_]+$"))]
-    #[expect(dead_code, reason = "read when counters can live in Redis")]
     pub(crate) redis_prefix: String,
+    /// The answer for those over the limit, and where counters live.
+    #[serde(flatten)]
+    pub(crate) common: Common,
     /// How Redis is reached.
     #[serde(flatten)]
-    #[expect(dead_code, reason = "read when counters can live in Redis")]
     pub(crate) redis: Redis,
 }
 

@@ -1,6 +1,7 @@
 //! Counting what is in progress. Entering is decided under the table's lock, leaving takes no lock at all.
 
-use crate::limit::{Entry, Table};
+use super::shared::{Member, Shared};
+use crate::limit::{Entry, LinkError, Table};
 use std::{
     sync::{
         Arc,
@@ -32,9 +33,18 @@ impl Entry for Live {
 }
 
 /// One request in progress, as long as it is not dropped: whatever ends the request, it is counted out once.
-pub(crate) struct Permit(Arc<AtomicU64>);
+pub(crate) struct Permit(#[expect(dead_code, reason = "it is dropped")] Counted);
 
-impl Drop for Permit {
+#[expect(dead_code, reason = "what counts them out is that they are dropped")]
+enum Counted {
+    Here(Here),
+    There(Member),
+}
+
+/// A request that this process counts.
+struct Here(Arc<AtomicU64>);
+
+impl Drop for Here {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Relaxed);
     }
@@ -56,17 +66,31 @@ impl Limiter {
                 return None;
             }
             let live = entry.0.fetch_add(1, Relaxed) + 1;
-            Some((Permit(entry.0.clone()), live))
+            Some((Permit(Counted::Here(Here(entry.0.clone()))), live))
         })?;
+        Some((permit, self.delay(live, conn)))
+    }
+
+    /// As [`Limiter::enter`], with the counts in Redis.
+    pub(crate) async fn enter_shared(
+        &self,
+        shared: &Shared,
+        rule: usize,
+        key: &[u8],
+        [conn, burst]: [u64; 2],
+    ) -> Result<Option<(Permit, Duration)>, LinkError> {
+        let entered = shared.enter(rule, key, conn.saturating_add(burst)).await?;
+        Ok(entered.map(|(member, live)| (Permit(Counted::There(member)), self.delay(live, conn))))
+    }
+
+    /// How long a request waits that is one of `live`.
+    fn delay(&self, live: u64, conn: u64) -> Duration {
         if live <= conn {
-            return Some((permit, Duration::ZERO));
+            return Duration::ZERO;
         }
         // The delay of lua-resty-limit-traffic: one unit for each time that the limit is full ahead of this request.
         let delay = self.unit() * ((live - 1) / conn) as f64;
-        Some((
-            permit,
-            Duration::try_from_secs_f64(delay).unwrap_or(Duration::MAX),
-        ))
+        Duration::try_from_secs_f64(delay).unwrap_or(Duration::MAX)
     }
 
     /// Seconds that a request takes.

@@ -6,17 +6,19 @@
 
 mod config;
 mod limiter;
+mod shared;
 
 #[cfg(test)]
 mod tests;
 
 use crate::{
-    limit::{Amount, AmountConfig, Key, KeyType, local_only, rejection},
+    limit::{Amount, AmountConfig, Key, KeyType, version},
     request_body,
 };
 use config::Config;
 use crossway_sdk::{expr::Lookup, prelude::*};
 use limiter::{Limiter, Permit};
+use shared::Shared;
 use smallvec::SmallVec;
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
@@ -28,6 +30,8 @@ pub struct LimitConn {
     rules: Box<[Rule]>,
     /// Limiters by the position of their rule.
     limiters: Arc<Vec<Limiter>>,
+    /// Where requests are counted when not here.
+    shared: Option<Shared>,
     learns: bool,
     rejection: Reply,
     degrade: bool,
@@ -58,12 +62,15 @@ impl Plugin for LimitConn {
     type Config = Config;
 
     fn build(config: Config, cx: &BuildCx<'_>) -> Result<Self, BuildError> {
-        local_only(config.policy, cx)?;
         let rules = rules(&config, cx)?;
         let unit = config.default_conn_delay;
         // An instance with the same configuration in the same place goes on with the same counts.
-        let place = format!("limit-conn/{}/{config:?}", cx.resource());
-        let limiters = cx.shared(&place, || {
+        let (place, identity) = (cx.resource(), format!("{config:?}"));
+        let shared = config.common.link(&config.redis, cx)?.map(|link| {
+            let version = version(&identity);
+            Shared::new(link, &config.redis_prefix, place, &version, config.key_ttl)
+        });
+        let limiters = cx.shared(&format!("limit-conn/{place}/{identity}"), || {
             rules.iter().map(|_| Limiter::new(unit)).collect::<Vec<_>>()
         });
         let needs_body = rules
@@ -72,46 +79,54 @@ impl Plugin for LimitConn {
         Ok(Self {
             rules,
             limiters,
+            shared,
             learns: !config.only_use_default_delay,
-            rejection: rejection(config.rejected_code, config.rejected_msg.as_deref()),
-            degrade: config.allow_degradation,
+            rejection: config.common.rejection(),
+            degrade: config.common.allow_degradation,
             needs_body,
         })
     }
 
     fn access<'a>(&'a self, ex: &'a mut Exchange<'_>) -> Step<'a> {
-        if self.needs_body && ex.request.body.is_none() {
+        let unread = self.needs_body && ex.request.body.is_none();
+        if unread || self.shared.is_some() {
             return Step::wait(async move {
-                if let Err(end) = request_body::read(ex).await {
+                if unread && let Err(end) = request_body::read(ex).await {
                     return end;
                 }
-                let flow = self.decide(ex)?;
+                let asked = self.ask(ex, ex.request.client.ip());
+                let entered = match (asked, &self.shared) {
+                    (Err(error), _) => Err(error),
+                    (Ok(asked), Some(shared)) => self.enter_shared(shared, asked).await,
+                    (Ok(asked), None) => Ok(self.enter(asked)),
+                };
+                let flow = self.decide(entered, ex.state())?;
                 self.delay(ex, flow).await
             });
         }
-        match self.decide(ex) {
+        let asked = self.ask(ex, ex.request.client.ip());
+        let entered = asked.map(|asked| self.enter(asked));
+        match self.decide(entered, ex.state()) {
             Ok(flow) if self.delay_of(ex) >= SHORTEST_DELAY => Step::wait(self.delay(ex, flow)),
             decided => Step::Done(decided),
         }
     }
 
     fn stream_access<'a>(&'a self, ex: &'a mut StreamExchange<'_>) -> Step<'a> {
-        let (held, admitted) = match self.enter_all(ex, ex.session.client.ip()) {
-            Ok(entered) => entered,
-            Err(_) if self.degrade => return Step::next(),
-            Err(error) => return Step::fail(error),
-        };
-        let delay = held.delay;
-        *ex.state::<Held>() = held;
-        if !admitted {
-            return Step::respond(self.rejection.clone());
-        }
-        if delay < SHORTEST_DELAY {
-            return Step::next();
-        }
+        let asked = self.ask(ex, ex.session.client.ip());
         Step::wait(async move {
-            tokio::time::sleep(delay).await;
-            Ok(Flow::Next)
+            let entered = match (asked, &self.shared) {
+                (Err(error), _) => Err(error),
+                (Ok(asked), Some(shared)) => self.enter_shared(shared, asked).await,
+                (Ok(asked), None) => Ok(self.enter(asked)),
+            };
+            let held = ex.state::<Held>();
+            let flow = self.decide(entered, held)?;
+            let delay = held.delay;
+            if matches!(flow, Flow::Next) && delay >= SHORTEST_DELAY {
+                tokio::time::sleep(delay).await;
+            }
+            Ok(flow)
         })
     }
 
@@ -142,44 +157,72 @@ impl Plugin for LimitConn {
 }
 
 impl LimitConn {
-    /// Enters all rules that apply, up to one that rejects; whether none did. What was entered is held either way.
-    fn enter_all(&self, from: &dyn Lookup, client: IpAddr) -> Result<(Held, bool), Error> {
+    /// What the rules that apply ask for, in order.
+    fn ask(&self, from: &dyn Lookup, client: IpAddr) -> Result<AllAsked, Error> {
+        let mut all = AllAsked::new();
+        for (index, rule) in self.rules.iter().enumerate() {
+            if let Some(asked) = rule.asked(from, client)? {
+                all.push((index, asked));
+            }
+        }
+        match all.is_empty() {
+            false => Ok(all),
+            true => Err(Error::new(
+                "no rule applies: the request has no value for any of their keys",
+            )),
+        }
+    }
+
+    /// Enters all rules, up to one that rejects; whether none did. What was entered is held either way.
+    fn enter(&self, asked: AllAsked) -> (Held, bool) {
         let mut held = Held::default();
-        let mut applied = false;
-        for (index, (rule, limiter)) in self.rules.iter().zip(&*self.limiters).enumerate() {
-            let Some(entered) = rule.enter(limiter, from, client)? else {
+        for (index, (key, [conn, burst])) in asked {
+            let entered = self
+                .limiters
+                .get(index)
+                .and_then(|l| l.enter(&key, conn, burst));
+            if !held.take(index, entered) {
+                return (held, false);
+            }
+        }
+        (held, true)
+    }
+
+    /// As [`enter`](Self::enter), where several gateways count together.
+    async fn enter_shared(&self, shared: &Shared, asked: AllAsked) -> Result<(Held, bool), Error> {
+        let mut held = Held::default();
+        for (index, (key, amounts)) in asked {
+            let Some(limiter) = self.limiters.get(index) else {
                 continue;
             };
-            applied = true;
-            let Some((permit, delay)) = entered else {
+            let entered = limiter
+                .enter_shared(shared, index, &key, amounts)
+                .await
+                .map_err(|e| Error::new(e.to_string()))?;
+            if !held.take(index, entered) {
                 return Ok((held, false));
-            };
-            held.permits.push((index, permit));
-            held.delay = held.delay.saturating_add(delay);
+            }
         }
-        if applied {
-            Ok((held, true))
-        } else {
-            Err(Error::new(
-                "no rule applies: the request has no value for any of their keys",
-            ))
-        }
+        Ok((held, true))
     }
 
-    fn decide(&self, ex: &mut Exchange<'_>) -> Result<Flow, Error> {
-        match self.enter(ex) {
+    /// What becomes of the request, which holds from now on what it entered.
+    fn decide(
+        &self,
+        entered: Result<(Held, bool), Error>,
+        state: &mut Held,
+    ) -> Result<Flow, Error> {
+        match entered {
+            Ok((held, admitted)) => {
+                *state = held;
+                Ok(match admitted {
+                    true => Flow::Next,
+                    false => Flow::Respond(self.rejection.clone()),
+                })
+            }
             Err(_) if self.degrade => Ok(Flow::Next),
-            decided => decided,
+            Err(error) => Err(error),
         }
-    }
-
-    fn enter(&self, ex: &mut Exchange<'_>) -> Result<Flow, Error> {
-        let (held, admitted) = self.enter_all(ex, ex.request.client.ip())?;
-        *ex.state::<Held>() = held;
-        Ok(match admitted {
-            true => Flow::Next,
-            false => Flow::Respond(self.rejection.clone()),
-        })
     }
 
     fn delay_of(&self, ex: &Exchange<'_>) -> Duration {
@@ -197,29 +240,43 @@ impl LimitConn {
     }
 }
 
-/// What a limiter said: let in, or not.
-type Entered = Option<(Permit, Duration)>;
+impl Held {
+    /// Holds what a limiter gave; false when it gave nothing.
+    fn take(&mut self, rule: usize, entered: Option<(Permit, Duration)>) -> bool {
+        let Some((permit, delay)) = entered else {
+            return false;
+        };
+        self.permits.push((rule, permit));
+        self.delay = self.delay.saturating_add(delay);
+        true
+    }
+}
+
+/// A key, and `conn` and `burst` for it.
+type Asked = (SmallVec<[u8; 48]>, [u64; 2]);
+
+/// What the rules ask, by their positions.
+type AllAsked = SmallVec<[(usize, Asked); 1]>;
 
 impl Rule {
-    /// `None` when the rule does not apply.
-    fn enter(
-        &self,
-        limiter: &Limiter,
-        from: &dyn Lookup,
-        client: IpAddr,
-    ) -> Result<Option<Entered>, Error> {
-        let enter = |key: &[u8]| -> Result<Entered, Error> {
-            let of = |name: &str, amount: &Amount| {
-                amount
-                    .resolve(from)
-                    .map_err(|e| Error::new(format!("{name}: {e}")))
-            };
-            Ok(limiter.enter(key, of("conn", &self.conn)?, of("burst", &self.burst)?))
+    /// What the rule asks of a request; `None` when it does not apply.
+    fn asked(&self, from: &dyn Lookup, client: IpAddr) -> Result<Option<Asked>, Error> {
+        let key = match self.optional {
+            true => self.key.if_present(from, SmallVec::from_slice),
+            false => Some(self.key.or_client(from, client, SmallVec::from_slice)),
         };
-        match self.optional {
-            true => self.key.if_present(from, enter).transpose(),
-            false => self.key.or_client(from, client, enter).map(Some),
-        }
+        let Some(key) = key else {
+            return Ok(None);
+        };
+        let of = |name: &str, amount: &Amount| {
+            amount
+                .resolve(from)
+                .map_err(|e| Error::new(format!("{name}: {e}")))
+        };
+        Ok(Some((
+            key,
+            [of("conn", &self.conn)?, of("burst", &self.burst)?],
+        )))
     }
 }
 

@@ -181,7 +181,7 @@ fn refusals_say_where_and_what_was_expected() {
         ),
         (
             json!({"conn": 1, "burst": 0, "key": "uri", "default_conn_delay": 1, "policy": "redis-cluster"}),
-            "policy redis-cluster is not available yet, expected local (at /policy)",
+            "policy redis-cluster needs redis_cluster_nodes",
         ),
         (
             json!({"conn": 1, "burst": 0, "key": "uri", "default_conn_delay": 1, "konn": 1}),

@@ -1,8 +1,10 @@
 //! The configuration of limit-count.
 
-use crate::limit::{AmountConfig, KeyType, Policy, Redis, rejected_code};
+use crate::limit::{AmountConfig, Common, KeyType, Redis};
+use crossway_sdk::build::{BuildCx, BuildError};
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
 
 /// Lets a number of requests pass in each window of time.
 ///
@@ -30,33 +32,52 @@ pub struct Config {
     /// How `key` is read.
     #[serde(default)]
     pub(crate) key_type: KeyType,
-    /// Status of a rejection.
-    #[serde(default = "rejected_code")]
-    #[schemars(range(min = 200, max = 599))]
-    pub(crate) rejected_code: u16,
-    /// Text of a rejection, sent as `{"error_msg": …}`. Without it the gateway's error page is sent.
-    #[schemars(length(min = 1))]
-    pub(crate) rejected_msg: Option<String>,
-    /// Where counters live. Only `local` is available.
-    #[serde(default)]
-    pub(crate) policy: Policy,
-    /// Whether requests pass when the limit cannot be judged, e.g. because a variable is no number.
-    #[serde(default)]
-    pub(crate) allow_degradation: bool,
     /// Whether responses tell the quota in `X-RateLimit-Limit`, `X-RateLimit-Remaining`, `X-RateLimit-Reset`.
     #[serde(default = "yes")]
     pub(crate) show_limit_quota_header: bool,
     /// All places with the same group share their counters, and must have the same configuration. Not with `rules`.
     #[schemars(length(min = 1))]
     pub(crate) group: Option<String>,
-    /// For Redis: seconds between synchronisations, at least 0.1; -1 asks for every request.
+    /// With Redis: seconds between synchronisations, at least 0.1 and less than `time_window`. Requests are then counted
+    /// in this process and Redis is told afterwards, so that several gateways together may let more pass. -1: each
+    /// request asks Redis.
     #[serde(default = "every_request")]
-    #[expect(dead_code, reason = "read when counters can live in Redis")]
     pub(crate) sync_interval: f64,
+    /// The answer for those over the limit, and where counters live.
+    #[serde(flatten)]
+    pub(crate) common: Common,
     /// How Redis is reached.
     #[serde(flatten)]
-    #[expect(dead_code, reason = "read when counters can live in Redis")]
     pub(crate) redis: Redis,
+}
+
+impl Config {
+    /// How often Redis is told; `None` when each request asks it.
+    pub(crate) fn interval(&self, cx: &BuildCx<'_>) -> Result<Option<Duration>, BuildError> {
+        let seconds = self.sync_interval;
+        if seconds == -1.0 {
+            return Ok(None);
+        }
+        if seconds.is_nan() || seconds < 0.1 {
+            return Err(cx.error("/sync_interval", "expected -1, or at least 0.1"));
+        }
+        let rules = self.rules.iter().flatten();
+        let windows = rules.map(|r| &r.time_window).chain(&self.time_window);
+        let shortest = windows.filter_map(|window| match window {
+            AmountConfig::Number(window) => Some(*window),
+            AmountConfig::Text(_) => None,
+        });
+        if shortest
+            .min()
+            .is_some_and(|window| seconds >= window as f64)
+        {
+            return Err(cx.error(
+                "/sync_interval",
+                "sync_interval must be less than time_window",
+            ));
+        }
+        Ok(Duration::try_from_secs_f64(seconds).ok())
+    }
 }
 
 /// One of several limits.
@@ -76,7 +97,7 @@ pub(crate) struct RuleConfig {
 }
 
 /// How time is cut into windows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 #[schemars(inline)]
 pub(crate) enum WindowType {

@@ -1,5 +1,6 @@
 //! Groups: places that share counters must be configured alike.
 
+use crossway_sdk::build::BuildCx;
 use parking_lot::Mutex;
 use std::sync::{Arc, Weak};
 
@@ -12,6 +13,8 @@ pub(crate) struct Group {
 struct Listed {
     resource: Box<str>,
     configuration: Arc<str>,
+    /// The change of the configuration that it joined with.
+    change: u64,
     alive: Weak<()>,
 }
 
@@ -29,27 +32,30 @@ pub(crate) struct Mismatch {
 }
 
 impl Group {
-    /// Joins the group. An earlier configuration of the same place does not count: it is being replaced.
+    /// Joins the group. What is being replaced by the same change does not count: an earlier configuration of the same
+    /// place, or of another one that the change reaches too.
     pub(crate) fn join(
         self: Arc<Self>,
-        resource: &str,
+        cx: &BuildCx<'_>,
         configuration: &Arc<str>,
     ) -> Result<Membership, Mismatch> {
         let alive = Arc::new(());
         {
             let mut members = self.members.lock();
             members.retain(|m| m.alive.strong_count() > 0);
-            let other = members
-                .iter()
-                .find(|m| *m.resource != *resource && m.configuration != *configuration);
+            let other = members.iter().find(|m| {
+                let stays = m.change == cx.change() || !cx.is_changing(&m.resource);
+                *m.resource != *cx.resource() && m.configuration != *configuration && stays
+            });
             if let Some(other) = other {
                 return Err(Mismatch {
                     resource: other.resource.to_string(),
                 });
             }
             members.push(Listed {
-                resource: resource.into(),
+                resource: cx.resource().into(),
                 configuration: configuration.clone(),
+                change: cx.change(),
                 alive: Arc::downgrade(&alive),
             });
         }

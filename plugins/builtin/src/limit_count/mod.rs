@@ -1,56 +1,68 @@
-//! `limit-count`: a number of requests in a window of time, counted in this process.
+//! `limit-count`: a number of requests in a window of time, counted in this process or in Redis.
 //!
 //! Counters belong to the place of use and its configuration: all routes of a service share the service's, an edit of
 //! the configuration starts anew, an edit elsewhere or of the plugin's metadata does not.
 
 mod config;
+mod delayed;
 mod group;
+mod rule;
+mod shared;
 mod window;
 
 #[cfg(test)]
 mod tests;
 
 use crate::{
-    limit::{Amount, AmountConfig, Clock, Key, KeyType, local_only, monotonic, rejection},
+    limit::{Clock, Link, LinkError, monotonic, version},
     request_body,
 };
-use config::{Config, Metadata, RuleConfig};
-use crossway_sdk::prelude::*;
+use config::{Config, Metadata};
+use crossway_sdk::{prelude::*, rate_limiting::RateLimitingInfo};
+use delayed::Delayed;
 use group::{Group, Membership};
-use http::{HeaderName, HeaderValue};
-use std::{collections::HashSet, sync::Arc};
+use http::HeaderValue;
+use rule::{Asked, Rule};
+use shared::{Cost, Counter, Shared};
+use std::sync::Arc;
 use window::{Counters, Taken};
 
 /// See the module.
 pub struct LimitCount {
     rules: Box<[Rule]>,
-    /// Counters by the position of their rule.
-    counters: Arc<Vec<Counters>>,
+    counters: Where,
     rejection: Reply,
     show_quota: bool,
     degrade: bool,
     needs_body: bool,
-    /// The beginning of `$rate_limiting_info`.
-    info: String,
+    /// The place or the group that the counters belong to.
+    owner: Arc<str>,
     clock: Clock,
     _group: Option<Membership>,
 }
 
-struct Rule {
-    count: Amount,
-    window: Amount,
-    key: Key,
-    /// Whether the rule does not apply to a request without the key; else the client's address stands in.
-    optional: bool,
-    names: Names,
-    /// The value of the limit's header, when it is always the same.
-    limit: Option<HeaderValue>,
+/// Where requests are counted.
+enum Where {
+    /// In this process, by the position of the rule.
+    Local(Arc<Vec<Counters>>),
+    /// In Redis.
+    Redis(Shared),
+    /// Here, and in Redis afterwards.
+    Delayed(Arc<Delayed>),
 }
 
-struct Names {
-    limit: HeaderName,
-    remaining: HeaderName,
-    reset: HeaderName,
+/// A failure that the client is told of.
+enum Unjudged {
+    /// A rule that cannot be read for this request.
+    Rule(Error),
+    /// Redis.
+    Redis(LinkError),
+}
+
+impl From<Error> for Unjudged {
+    fn from(error: Error) -> Self {
+        Self::Rule(error)
+    }
 }
 
 #[phases]
@@ -73,21 +85,25 @@ impl Plugin for LimitCount {
     }
 
     fn access<'a>(&'a self, ex: &'a mut Exchange<'_>) -> Step<'a> {
-        if self.needs_body && ex.request.body.is_none() {
-            return Step::wait(async move {
-                match request_body::read(ex).await {
-                    Ok(()) => self.decide(ex),
-                    Err(end) => end,
+        let unread = self.needs_body && ex.request.body.is_none();
+        match &self.counters {
+            Where::Local(counters) if !unread => Step::Done(self.end(self.judge(counters, ex))),
+            counters => Step::wait(async move {
+                if unread && let Err(end) = request_body::read(ex).await {
+                    return end;
                 }
-            });
+                let judged = match counters {
+                    Where::Local(counters) => self.judge(counters, ex),
+                    there => self.judge_there(there, ex).await,
+                };
+                self.end(judged)
+            }),
         }
-        Step::Done(self.decide(ex))
     }
 }
 
 impl LimitCount {
     fn with_clock(config: Config, cx: &BuildCx<'_>, clock: Clock) -> Result<Self, BuildError> {
-        local_only(config.policy, cx)?;
         // All that was configured, defaults included, in one text.
         let identity: Arc<str> = format!("{config:?}").into();
         let metadata = match cx.metadata() {
@@ -95,11 +111,13 @@ impl LimitCount {
                 .map_err(|e| cx.error("", format!("in the metadata: {e}")))?,
             None => Metadata::default(),
         };
-        let rules = rules(&config, &metadata, cx)?;
+        let rules = rule::rules(&config, &metadata, cx)?;
+        let link = config.common.link(&config.redis, cx)?;
+        let interval = config.interval(cx)?;
         let (owner, group) = match &config.group {
             Some(name) => {
                 let shared: Arc<Group> = cx.shared(&format!("limit-count/{name}"), Group::default);
-                let member = shared.join(cx.resource(), &identity).map_err(|other| {
+                let member = shared.join(cx, &identity).map_err(|other| {
                     let place = other.resource;
                     cx.error("/group", format!("group conf mismatched: {place} has the same group with another configuration"))
                 })?;
@@ -108,220 +126,131 @@ impl LimitCount {
             None => (cx.resource(), None),
         };
         let place = format!("limit-count/{}/{owner}/{identity}", group.is_some());
-        let counters = cx.shared(&place, || {
-            rules
-                .iter()
-                .map(|_| Counters::new(config.window_type))
-                .collect::<Vec<_>>()
-        });
+        let counters = match link {
+            None => Where::Local(cx.shared(&place, || {
+                rules
+                    .iter()
+                    .map(|_| Counters::new(config.window_type))
+                    .collect::<Vec<_>>()
+            })),
+            Some(link) => {
+                let shared = |link: Arc<Link>| {
+                    let owner = match group {
+                        Some(_) => owner.to_owned(),
+                        None => format!("{owner}:{}", version(&identity)),
+                    };
+                    Shared::new(link, &owner, config.window_type)
+                };
+                match interval {
+                    None => Where::Redis(shared(link)),
+                    Some(interval) => Where::Delayed(
+                        cx.shared(&place, || Delayed::new(shared(link), interval, clock)),
+                    ),
+                }
+            }
+        };
         let needs_body = rules
             .iter()
             .any(|r| r.key.needs_body() || r.count.needs_body() || r.window.needs_body());
         Ok(Self {
             rules,
             counters,
-            rejection: rejection(config.rejected_code, config.rejected_msg.as_deref()),
+            rejection: config.common.rejection(),
             show_quota: config.show_limit_quota_header,
-            degrade: config.allow_degradation,
+            degrade: config.common.allow_degradation,
             needs_body,
-            info: format!("{{\"rate_limiting_key\":\"{}:", escaped(owner.as_bytes())),
+            owner: owner.into(),
             clock,
             _group: group,
         })
     }
 
-    fn decide(&self, ex: &mut Exchange<'_>) -> Result<Flow, Error> {
-        match self.judge(ex) {
-            Err(_) if self.degrade => Ok(Flow::Next),
-            judged => judged,
-        }
-    }
-
-    fn judge(&self, ex: &mut Exchange<'_>) -> Result<Flow, Error> {
+    fn judge(&self, counters: &[Counters], ex: &mut Exchange<'_>) -> Result<Flow, Unjudged> {
         let now = (self.clock)();
         let mut applied = false;
-        for (rule, counters) in self.rules.iter().zip(&*self.counters) {
-            let Some((count, taken, info)) = self.take(rule, counters, ex, now)? else {
+        for (rule, counters) in self.rules.iter().zip(counters) {
+            let Some(asked) = rule.asked(ex)? else {
                 continue;
             };
             applied = true;
-            ex.request.rate_limiting_info = Some(info);
-            if self.show_quota {
-                let limit = rule
-                    .limit
-                    .clone()
-                    .unwrap_or_else(|| HeaderValue::from(count));
-                ex.set_response_header(rule.names.limit.clone(), limit);
-                let left = HeaderValue::from(taken.remaining);
-                ex.set_response_header(rule.names.remaining.clone(), left);
-                ex.set_response_header(rule.names.reset.clone(), seconds(taken.reset));
-            }
-            if !taken.passes {
+            let taken = counters.take(&asked.key, asked.count, asked.window, now);
+            if !self.tell(rule, asked, taken, ex) {
                 return Ok(Flow::Respond(self.rejection.clone()));
             }
         }
-        if applied {
-            Ok(Flow::Next)
-        } else {
-            Err(Error::new(
-                "no rule applies: the request has no value for any of their keys",
-            ))
-        }
+        went_on(applied)
     }
 
-    /// Counts the request; `None` when the rule does not apply.
-    fn take(
-        &self,
-        rule: &Rule,
-        counters: &Counters,
-        ex: &Exchange<'_>,
-        now: u64,
-    ) -> Result<Option<(u64, Taken, Box<str>)>, Error> {
-        let take = |key: &[u8]| -> Result<_, Error> {
-            let of = |name: &str, amount: &Amount| {
-                amount
-                    .resolve(ex)
-                    .map_err(|e| Error::new(format!("{name}: {e}")))
+    async fn judge_there(&self, there: &Where, ex: &mut Exchange<'_>) -> Result<Flow, Unjudged> {
+        let mut applied = false;
+        for rule in &self.rules {
+            let Some(asked) = rule.asked(ex)? else {
+                continue;
             };
-            let (count, window) = (of("count", &rule.count)?, of("time_window", &rule.window)?);
-            let taken = counters.take(key, count, window, now);
-            Ok((count, taken, self.info(key, count, taken)))
-        };
-        match rule.optional {
-            true => rule.key.if_present(ex, take).transpose(),
-            false => rule
-                .key
-                .or_client(ex, ex.request.client.ip(), take)
-                .map(Some),
-        }
-    }
-
-    /// `$rate_limiting_info`, for access logs.
-    fn info(&self, key: &[u8], count: u64, taken: Taken) -> Box<str> {
-        let mut info = String::with_capacity(self.info.len() + key.len() + 120);
-        info.push_str(&self.info);
-        info.push_str(&escaped(key));
-        for (name, number) in [
-            ("\",\"rate_limiting_limit\":", count),
-            (",\"rate_limiting_remaining\":", taken.remaining),
-            (",\"rate_limiting_reset\":", taken.reset / 100),
-        ] {
-            info.push_str(name);
-            info.push_str(itoa::Buffer::new().format(number));
-        }
-        info.push('}');
-        info.into_boxed_str()
-    }
-}
-
-fn rules(
-    config: &Config,
-    metadata: &Metadata,
-    cx: &BuildCx<'_>,
-) -> Result<Box<[Rule]>, BuildError> {
-    match (&config.rules, &config.count, &config.time_window) {
-        (None, Some(count), Some(window)) => {
-            let key =
-                Key::compile(&config.key, config.key_type).map_err(|e| cx.error("/key", e))?;
-            Ok(Box::new([rule(
-                "",
-                (count, window),
-                key,
-                Names::new(metadata, None, cx)?,
-                cx,
-            )?]))
-        }
-        (Some(_), None, None) if config.group.is_some() => Err(cx.error(
-            "/group",
-            "group and rules cannot be specified at the same time",
-        )),
-        (Some(rules), None, None) => {
-            let mut keys = HashSet::new();
-            let each = rules.iter().enumerate().map(|(index, rule)| {
-                if keys.insert(rule.key.as_str()) {
-                    one_of_several(index, rule, metadata, cx)
-                } else {
-                    let path = format!("/rules/{index}/key");
-                    Err(cx.error(path, format!("duplicate key '{}' in rules", rule.key)))
-                }
-            });
-            each.collect()
-        }
-        (Some(_), _, _) => Err(cx.error(
-            "/rules",
-            "count/time_window and rules cannot be specified at the same time",
-        )),
-        (None, _, _) => Err(cx.error("", "expected count and time_window, or rules")),
-    }
-}
-
-fn one_of_several(
-    index: usize,
-    config: &RuleConfig,
-    metadata: &Metadata,
-    cx: &BuildCx<'_>,
-) -> Result<Rule, BuildError> {
-    let path = format!("/rules/{index}");
-    let key = Key::compile(&config.key, KeyType::VarCombination)
-        .map_err(|e| cx.error(format!("{path}/key"), e))?;
-    let prefix = config
-        .header_prefix
-        .clone()
-        .unwrap_or_else(|| (index + 1).to_string());
-    let names = Names::new(metadata, Some((&prefix, &path)), cx)?;
-    let mut rule = rule(&path, (&config.count, &config.time_window), key, names, cx)?;
-    rule.optional = true;
-    Ok(rule)
-}
-
-fn rule(
-    path: &str,
-    (count, window): (&AmountConfig, &AmountConfig),
-    key: Key,
-    names: Names,
-    cx: &BuildCx<'_>,
-) -> Result<Rule, BuildError> {
-    let amount = |name: &str, config: &AmountConfig| {
-        Amount::compile(config, 1).map_err(|e| cx.error(format!("{path}/{name}"), e.to_string()))
-    };
-    let (count, window) = (amount("count", count)?, amount("time_window", window)?);
-    let limit = match count {
-        Amount::Fixed(count) => Some(HeaderValue::from(count)),
-        Amount::Named { .. } => None,
-    };
-    Ok(Rule {
-        count,
-        window,
-        key,
-        optional: false,
-        names,
-        limit,
-    })
-}
-
-impl Names {
-    /// The names of the metadata; a rule's prefix goes before `RateLimit-`.
-    fn new(
-        metadata: &Metadata,
-        prefix: Option<(&str, &str)>,
-        cx: &BuildCx<'_>,
-    ) -> Result<Self, BuildError> {
-        let name = |base: &str| {
-            let (full, path) = match prefix {
-                Some((prefix, rule)) => (
-                    base.replacen("RateLimit-", &format!("{prefix}-RateLimit-"), 1),
-                    format!("{rule}/header_prefix"),
-                ),
-                None => (base.to_owned(), String::new()),
+            applied = true;
+            let key = Shared::key(&asked.key, rule.prefix.as_deref());
+            let counter = Counter {
+                key: &key,
+                count: asked.count,
+                window: asked.window,
             };
-            full.parse()
-                .map_err(|_| cx.error(path, format!("{full:?} is not a header name")))
-        };
-        Ok(Self {
-            limit: name(&metadata.limit_header)?,
-            remaining: name(&metadata.remaining_header)?,
-            reset: name(&metadata.reset_header)?,
-        })
+            let taken = match there {
+                Where::Redis(shared) => shared
+                    .take(counter, Cost::One)
+                    .await
+                    .map_err(Unjudged::Redis)?,
+                Where::Delayed(delayed) => delayed.take(counter).await,
+                Where::Local(_) => continue,
+            };
+            if !self.tell(rule, asked, taken, ex) {
+                return Ok(Flow::Respond(self.rejection.clone()));
+            }
+        }
+        went_on(applied)
+    }
+
+    /// Tells the client and the access log what became of a request; false when it does not pass.
+    fn tell(&self, rule: &Rule, asked: Asked, taken: Taken, ex: &mut Exchange<'_>) -> bool {
+        if self.show_quota {
+            let limit = rule.limit.clone();
+            let limit = limit.unwrap_or_else(|| HeaderValue::from(asked.count));
+            ex.set_response_header(rule.names.limit.clone(), limit);
+            let left = HeaderValue::from(taken.remaining);
+            ex.set_response_header(rule.names.remaining.clone(), left);
+            ex.set_response_header(rule.names.reset.clone(), seconds(taken.reset));
+        }
+        ex.request.rate_limiting_info = Some(RateLimitingInfo {
+            owner: self.owner.clone(),
+            key: asked.key,
+            limit: asked.count,
+            remaining: taken.remaining,
+            reset: taken.reset / 100,
+        });
+        taken.passes
+    }
+
+    fn end(&self, judged: Result<Flow, Unjudged>) -> Result<Flow, Error> {
+        match judged {
+            Ok(flow) => Ok(flow),
+            Err(_) if self.degrade => Ok(Flow::Next),
+            Err(Unjudged::Rule(error)) => Err(error),
+            Err(Unjudged::Redis(error)) => {
+                tracing::debug!(%error, owner = &*self.owner, "limit-count could not ask Redis");
+                Ok(Flow::Respond(Reply::error_msg(
+                    500,
+                    "failed to limit count",
+                )))
+            }
+        }
+    }
+}
+
+fn went_on(applied: bool) -> Result<Flow, Unjudged> {
+    match applied {
+        true => Ok(Flow::Next),
+        false => Err(Unjudged::Rule(Error::new(
+            "no rule applies: the request has no value for any of their keys",
+        ))),
     }
 }
 
@@ -333,15 +262,4 @@ fn seconds(hundredths: u64) -> HeaderValue {
     }
     let text = format!("{whole}.{part:02}");
     HeaderValue::from_str(text.trim_end_matches('0')).unwrap_or_else(|_| HeaderValue::from(whole))
-}
-
-/// The key inside a JSON string.
-fn escaped(key: &[u8]) -> std::borrow::Cow<'_, str> {
-    let text = String::from_utf8_lossy(key);
-    if text.bytes().all(|b| b >= b' ' && b != b'"' && b != b'\\') {
-        return text;
-    }
-    let quoted = Value::from(text.as_ref()).to_string();
-    let inside = quoted.strip_prefix('"').and_then(|q| q.strip_suffix('"'));
-    inside.unwrap_or_default().to_owned().into()
 }

@@ -250,12 +250,12 @@ async fn a_group_shares_counters_and_must_be_configured_alike() {
 }
 
 #[tokio::test]
-async fn rate_limiting_info_is_json_whatever_the_key() {
+async fn rate_limiting_info_tells_the_key_and_the_numbers() {
     let plugin = timed(json!({"count": 3, "time_window": 60, "key": "arg_k"}));
     let mut scene = request("GET /?k=%22%2C%0A%5C HTTP/1.1\nHost: a").await;
     assert!(passes(scene.access(&plugin).await));
-    let info: Value =
-        serde_json::from_str(scene.request.rate_limiting_info.as_deref().unwrap()).unwrap();
+    let info = scene.request.rate_limiting_info.as_ref().unwrap();
+    let info: Value = serde_json::from_str(&info.to_json()).unwrap();
     assert_eq!(
         info,
         json!({"rate_limiting_key": "routes/1:\",\n\\", "rate_limiting_limit": 3,
@@ -341,16 +341,24 @@ fn refusals_say_where_and_what_was_expected() {
             "unknown variable `nothing` (at /key)",
         ),
         (
-            json!({"count": 1, "time_window": 1, "policy": "redis", "redis_host": "127.0.0.1"}),
-            "policy redis is not available yet, expected local (at /policy)",
+            json!({"count": 1, "time_window": 1, "policy": "redis", "redis_host": ""}),
+            "string too short",
         ),
         (
             json!({"count": 1, "time_window": 1, "policy": "redis-cluster"}),
-            "policy redis-cluster is not available yet",
+            "policy redis-cluster needs redis_cluster_nodes",
         ),
         (
             json!({"count": 1, "time_window": 1, "policy": "redis-sentinel"}),
-            "policy redis-sentinel is not available yet",
+            "policy redis-sentinel needs redis_sentinels",
+        ),
+        (
+            json!({"count": 1, "time_window": 1, "sync_interval": 0.05}),
+            "expected -1, or at least 0.1 (at /sync_interval)",
+        ),
+        (
+            json!({"count": 1, "time_window": 1, "sync_interval": 1}),
+            "sync_interval must be less than time_window (at /sync_interval)",
         ),
         (
             json!({"count": 1, "time_window": 1, "rejected_code": 199}),

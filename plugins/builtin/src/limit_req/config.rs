@@ -1,6 +1,6 @@
 //! The configuration of limit-req.
 
-use crate::limit::{PerKey, Policy, Redis, rejected_code};
+use crate::limit::{Common, PerKey, Redis};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -22,22 +22,10 @@ pub struct Config {
     /// Whether requests within the burst pass at once.
     #[serde(default)]
     pub(crate) nodelay: bool,
-    /// Status of a rejection.
-    #[serde(default = "rejected_code")]
-    #[schemars(range(min = 200, max = 599))]
-    pub(crate) rejected_code: u16,
-    /// Text of a rejection, sent as `{"error_msg": …}`. Without it the gateway's error page is sent.
-    #[schemars(length(min = 1))]
-    pub(crate) rejected_msg: Option<String>,
-    /// Whether requests pass when shared counters cannot be reached; without effect on `local`.
-    #[serde(default)]
-    #[expect(dead_code, reason = "read when counters can live in Redis")]
-    pub(crate) allow_degradation: bool,
-    /// Where counters live. Only `local` is available.
-    #[serde(default)]
-    pub(crate) policy: Policy,
+    /// The answer for those over the limit, and where counters live.
+    #[serde(flatten)]
+    pub(crate) common: Common,
     /// How Redis is reached.
     #[serde(flatten)]
-    #[expect(dead_code, reason = "read when counters can live in Redis")]
     pub(crate) redis: Redis,
 }

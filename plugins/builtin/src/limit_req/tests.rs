@@ -117,7 +117,7 @@ fn refusals_say_where_and_what_was_expected() {
         ),
         (
             json!({"rate": 1, "burst": 0, "key": "uri", "policy": "redis"}),
-            "policy redis is not available yet, expected local (at /policy)",
+            "policy redis needs redis_host",
         ),
         (
             json!({"rate": 1, "burst": 0, "key": "uri", "rejected_code": 600}),

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 /// What a content type asks of a body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Format {
+pub(crate) enum Format {
     Json,
     Xml,
     Html,
@@ -13,7 +13,7 @@ pub(super) enum Format {
 
 impl Format {
     /// The format of a content type; `None` when there is none for it.
-    pub(super) fn of(content_type: &str) -> Option<Self> {
+    pub(crate) fn of(content_type: &str) -> Option<Self> {
         let kind = content_type.split(';').next().unwrap_or_default().trim();
         match kind.to_ascii_lowercase().as_str() {
             "application/json" => Some(Self::Json),
@@ -25,7 +25,7 @@ impl Format {
     }
 
     /// Appends a text from the request in such a way that it stays a text.
-    pub(super) fn escape(self, text: &[u8], out: &mut Vec<u8>) {
+    pub(crate) fn escape(self, text: &[u8], out: &mut Vec<u8>) {
         match self {
             Self::Plain => out.extend_from_slice(text),
             Self::Xml | Self::Html => escape_markup(text, out),

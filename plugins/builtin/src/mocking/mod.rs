@@ -1,7 +1,7 @@
 //! `mocking`: answers in place of the upstream, with an example or with a document made up for a JSON Schema.
 
 mod config;
-mod format;
+pub(crate) mod format;
 mod sample;
 #[cfg(test)]
 mod tests;

@@ -108,7 +108,7 @@ impl Plugin for ResponseRewrite {
             .is_none_or(|vars| vars.matches(&Answered { ex, head }));
         // A connection that changes its protocol has neither status nor body to be changed.
         if applies && head.status != StatusCode::SWITCHING_PROTOCOLS {
-            let empty = is_empty(ex, head);
+            let empty = ends_with_head(ex, head);
             if let Some(status) = self.status {
                 head.set_status(status)?;
             }
@@ -260,7 +260,7 @@ impl ResponseRewrite {
 }
 
 /// Takes away what was true of the body that came only.
-fn clear(head: &mut ResponseHeader) {
+pub(crate) fn clear(head: &mut ResponseHeader) {
     for name in [
         header::CONTENT_LENGTH,
         header::CONTENT_ENCODING,
@@ -272,21 +272,15 @@ fn clear(head: &mut ResponseHeader) {
 }
 
 /// Statuses that have no body (RFC 9110 §6.4.1).
-fn is_bodiless(status: StatusCode) -> bool {
+pub(crate) fn is_bodiless(status: StatusCode) -> bool {
     status.is_informational()
         || status == StatusCode::NO_CONTENT
         || status == StatusCode::NOT_MODIFIED
 }
 
-/// Whether the upstream's response ends with its head.
-fn is_empty(ex: &Exchange<'_>, head: &ResponseHeader) -> bool {
-    let no_bytes = || {
-        head.headers
-            .get(header::CONTENT_LENGTH)
-            .is_some_and(|length| length == "0")
-    };
-    ex.request.response.source == ResponseSource::Upstream
-        && (is_bodiless(head.status) || no_bytes())
+/// Whether the upstream's response ends with its head by its status, whatever the client is told.
+fn ends_with_head(ex: &Exchange<'_>, head: &ResponseHeader) -> bool {
+    ex.request.response.source == ResponseSource::Upstream && is_bodiless(head.status)
 }
 
 fn body(config: &Config, cx: &BuildCx<'_>) -> Result<Option<Bytes>, BuildError> {

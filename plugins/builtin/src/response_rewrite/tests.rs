@@ -107,12 +107,19 @@ async fn a_response_without_a_body_gets_none() {
         b""
     );
     assert!(values(&no_content, "content-length").is_empty());
-    // The upstream's response is over with its head: nothing can follow, and nothing is promised.
+}
+
+#[tokio::test]
+async fn an_empty_response_gets_the_new_body() {
+    let plugin = built::<ResponseRewrite>(json!({"body": "new"}));
     let mut scene = get().await;
     scene.request.response.source = ResponseSource::Upstream;
     let mut empty = head(500, &[("Content-Length", "0")]);
-    scene.header_filter(&*plugin, &mut empty).unwrap();
-    assert_eq!(values(&empty, "content-length"), ["0"]);
+    assert_eq!(
+        pass(&mut scene, &plugin, &mut empty, &[b""]).unwrap(),
+        b"new"
+    );
+    assert_eq!(values(&empty, "content-length"), ["3"]);
 }
 
 #[tokio::test]

@@ -2,5 +2,6 @@
 //! substitution by regular expression.
 
 pub(crate) mod escape;
+pub(crate) mod form;
 pub(crate) mod headers;
 pub(crate) mod substitution;

@@ -1,7 +1,7 @@
 //! `traffic-split`: sends parts of a route's traffic to other upstreams, by conditions and by weight.
 
 mod config;
-mod wheel;
+pub(crate) mod wheel;
 
 #[cfg(test)]
 mod tests;

@@ -13,7 +13,9 @@ mod tries;
 mod tests;
 
 pub(crate) use body::Parsed;
-pub use query::{argument, cookie};
+pub use graphql::graphql_operations;
+pub use multipart::fields as multipart_fields;
+pub use query::{argument, arguments, cookie};
 
 use crate::{
     exchange::Exchange,
@@ -158,7 +160,10 @@ fn answer<'a>(
             .map(Value::text),
         Variable::MatchedUri => Some(Value::text(&*request.matched.as_ref()?.path)),
         Variable::MatchedHost => request.matched.as_ref()?.host.as_deref().map(Value::text),
-        Variable::RateLimitingInfo => request.rate_limiting_info.as_deref().map(Value::text),
+        Variable::RateLimitingInfo => request
+            .rate_limiting_info
+            .as_ref()
+            .map(|info| owned(info.to_json().into_bytes())),
         Variable::SslProtocol
         | Variable::SslCipher
         | Variable::SslServerName

@@ -5,8 +5,9 @@ use bytes::Bytes;
 use memchr::memmem;
 use std::borrow::Cow;
 
-/// Names and contents of the parts, in order; parts without a name are left out.
-pub(super) fn fields(content_type: &[u8], body: &Bytes) -> Option<Vec<(Bytes, Bytes)>> {
+/// Names and contents of the parts of a body in `multipart/form-data`, in order; parts without a name are left out. `None` when it
+/// is no such body.
+pub fn fields(content_type: &[u8], body: &Bytes) -> Option<Vec<(Bytes, Bytes)>> {
     let boundary = parameter(content_type, b"boundary")?;
     if !(1..=70).contains(&boundary.len()) {
         return None;

@@ -17,6 +17,16 @@ pub fn argument<'a>(query: &'a (impl AsRef<[u8]> + ?Sized), name: &str) -> Optio
     })
 }
 
+/// All arguments of a query string in their order, decoded; one without `=` is `true`.
+pub fn arguments(query: &[u8]) -> impl Iterator<Item = (Cow<'_, [u8]>, Value<'_>)> {
+    let parts = query.split(|b| *b == b'&').filter(|part| !part.is_empty());
+    parts.map(|part| {
+        let (name, value) = pair(part);
+        let value = value.map_or(Value::Boolean(true), |v| Value::Bytes(decode(v)));
+        (decode(name), value)
+    })
+}
+
 /// Name and value of one argument, as written; without `=` it has no value.
 pub(super) fn pair(part: &[u8]) -> (&[u8], Option<&[u8]>) {
     let at = memchr::memchr(b'=', part).unwrap_or(part.len());

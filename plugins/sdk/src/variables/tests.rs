@@ -304,7 +304,13 @@ async fn the_route_and_the_consumer() {
         }),
         credential: None,
     });
-    scene.request.rate_limiting_info = Some("info".into());
+    scene.request.rate_limiting_info = Some(crate::rate_limiting::RateLimitingInfo {
+        owner: "routes/1".into(),
+        key: smallvec::SmallVec::from_slice(b"k"),
+        limit: 3,
+        remaining: 2,
+        reset: 60,
+    });
     scene.request.id = Some(HeaderValue::from_static("id-1"));
     check(
         &scene,
@@ -319,7 +325,12 @@ async fn the_route_and_the_consumer() {
             ("uri_param_other", None),
             ("consumer_name", Some("jack")),
             ("consumer_group_id", Some("gold")),
-            ("rate_limiting_info", Some("info")),
+            (
+                "rate_limiting_info",
+                Some(
+                    "{\"rate_limiting_key\":\"routes/1:k\",\"rate_limiting_limit\":3,\"rate_limiting_remaining\":2,\"rate_limiting_reset\":60}",
+                ),
+            ),
             ("request_id", Some("id-1")),
             ("apisix_request_id", Some("id-1")),
         ],

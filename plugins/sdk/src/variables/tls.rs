@@ -1,7 +1,7 @@
 //! What the TLS handshake settled, and what stands in the client's certificate, in the forms of nginx.
 
 use super::{Value, Variable, owned};
-use crate::tls::TlsFacts;
+use crate::handshake::TlsFacts;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 use pingora_core::protocols::Digest;

@@ -13,8 +13,7 @@ use http::Method;
 use pingora_http::RequestHeader;
 use std::borrow::Cow;
 
-/// The longest document that is looked at, in bytes; APISIX's `graphql.max_size`. In a body it cannot be reached: those
-/// are read before the upstream is chosen, up to [`crate::request::MAX_BUFFERED_BODY`].
+/// The longest document that is looked at, in bytes; APISIX's `graphql.max_size`.
 const LONGEST: usize = 1024 * 1024;
 
 /// The operation that a request asks for.
@@ -23,6 +22,11 @@ pub(crate) struct Operation {
     kind: &'static str,
     name: Box<str>,
     root_fields: Box<[Box<str>]>,
+}
+
+/// How many operations a GraphQL document has; `None` when it is none.
+pub fn graphql_operations(text: &str) -> Option<usize> {
+    Document::parse(text).map(|document| document.operations.len())
 }
 
 pub(super) fn answer<'a>(
