@@ -7,7 +7,7 @@ use crate::http;
 use crate::meter::resident_kib;
 use crate::peer::{Bench, Peer, Under};
 use crate::processes::pause;
-use crate::scenario::Scenario;
+use crate::scenario::{Over, Scenario};
 use crate::table::Table;
 
 /// After so long the gateway has given back what reading the file took.
@@ -18,6 +18,7 @@ pub(crate) fn run(bench: &Bench, routes: usize) -> Result<String, Failure> {
     let scenario = |name, routes| Scenario {
         name,
         title: "",
+        over: Over::Plain,
         routes,
         plugins: false,
         under_valgrind: false,
@@ -34,7 +35,7 @@ pub(crate) fn run(bench: &Bench, routes: usize) -> Result<String, Failure> {
 
     let file = bench.folder.join("crossway-capacity.yaml");
     let beside = file.with_extension("new");
-    let more = scenario("capacity", routes + 1).resources(bench.origin);
+    let more = scenario("capacity", routes + 1).resources(bench.origin, &bench.identity);
     std::fs::write(&beside, more).during("write the larger resources file")?;
     std::fs::rename(&beside, &file).during("move the larger resources file into place")?;
     let moved = Instant::now();

@@ -6,7 +6,7 @@ use crate::instructions::{self, Counter};
 use crate::load::{self, Load, Pressure};
 use crate::meter::{cpu_micros, median, resident_kib};
 use crate::peer::{Bench, Peer, Under, Up};
-use crate::scenario::Scenario;
+use crate::scenario::{Over, Scenario};
 use crate::table::Table;
 
 /// How long and how often.
@@ -28,10 +28,7 @@ struct Figures {
 
 /// Measures one scenario and returns its table.
 pub(crate) fn run(bench: &Bench, scenario: &Scenario, plan: &Plan) -> Result<String, Failure> {
-    let mut peers = vec![Peer::Bare, Peer::Gateway];
-    if bench.nginx.is_some() {
-        peers.push(Peer::Nginx);
-    }
+    let peers = scenario.peers(bench.nginx.is_some());
     let mut figures: Vec<(Peer, Figures)> = peers
         .iter()
         .map(|peer| (*peer, Figures::default()))
@@ -68,7 +65,7 @@ fn pressed(
         ..plan.pressure
     };
     for up in &up {
-        press(bench, up, &script, warm, Counter::Nothing)?;
+        press(bench, scenario, up, &script, warm, Counter::Nothing)?;
     }
     for round in 0..plan.rounds {
         for ((peer, figures), up) in figures.iter_mut().zip(&up) {
@@ -80,7 +77,7 @@ fn pressed(
                 peer.name()
             );
             let before = cpu_micros(up.running.id())?;
-            let (load, counted) = press(bench, up, &script, plan.pressure, plan.counter)?;
+            let (load, counted) = press(bench, scenario, up, &script, plan.pressure, plan.counter)?;
             let spent = cpu_micros(up.running.id())?.saturating_sub(before);
             if load.failed > 0.0 {
                 let (name, failed) = (peer.name(), load.failed);
@@ -100,70 +97,82 @@ fn pressed(
 /// Presses once; with perf, the instructions of the forwarder during this time as well.
 fn press(
     bench: &Bench,
+    scenario: &Scenario,
     up: &Up,
     script: &std::path::Path,
     pressure: Pressure,
     counter: Counter,
 ) -> Result<(Load, Option<f64>), Failure> {
-    let command = load::command(|program| bench.beside(program), up.addr, script, pressure);
+    let over = scenario.over;
+    let launch = |program: &str| bench.beside(program);
+    let mut command = load::command(launch, over, up.addr, script, pressure);
     if counter != Counter::Perf {
-        return Ok((load::press(&bench.processes, command)?, None));
+        let output = bench.processes.run(&mut command)?;
+        return Ok((load::read(over, &output)?, None));
     }
     let mut command = instructions::counted(up.running.id(), &command);
     let output = bench.processes.run(&mut command)?;
-    Ok((load::read(&output)?, instructions::read_perf(&output)))
+    Ok((load::read(over, &output)?, instructions::read_perf(&output)))
 }
 
 fn table(scenario: &Scenario, plan: &Plan, figures: &[(Peer, Figures)]) -> String {
-    let bare = figures
+    let yardstick = scenario.peers(true).first().copied();
+    let theirs = figures
         .iter()
-        .find(|(peer, _)| *peer == Peer::Bare)
+        .find(|(peer, _)| Some(*peer) == yardstick)
         .map(|(_, figures)| figures);
     // Ratios are taken inside a round, then the median: what moves a round moves both sides.
     let ratio = |of: fn(&Figures) -> &Vec<f64>, mine: &Figures| {
-        let theirs = bare.map(of).map(Vec::as_slice).unwrap_or_default();
+        let theirs = theirs.map(of).map(Vec::as_slice).unwrap_or_default();
         let ratios: Vec<f64> = of(mine).iter().zip(theirs).map(|(a, b)| a / b).collect();
-        if ratios.is_empty() {
-            "-".to_owned()
-        } else {
-            format!("{:.2}", median(&ratios))
-        }
+        cell(&ratios, 2)
     };
-    let mut table = Table::new(&[
+    let times = format!("x {}", yardstick.map_or("", Peer::name));
+    let mut headings = vec![
         "",
         "CPU us/request",
-        "x bare",
+        &times,
         "instructions/request",
-        "x bare",
+        &times,
         "requests/s",
         "p50 us",
         "p99 us",
         "p99.9 us",
-        "RSS MB",
-    ]);
-    for (peer, mine) in figures {
-        let of =
-            |field: fn(&Load) -> f64| median(&mine.loads.iter().map(field).collect::<Vec<f64>>());
-        let instructions = if mine.instructions.is_empty() {
-            "-".to_owned()
-        } else {
-            format!("{:.0}", median(&mine.instructions))
-        };
-        table.row(&[
-            peer.name().to_owned(),
-            format!("{:.1}", median(&mine.cpu)),
-            ratio(|figures| &figures.cpu, mine),
-            instructions,
-            ratio(|figures| &figures.instructions, mine),
-            format!("{:.0}", of(|load| load.rate)),
-            format!("{:.0}", of(|load| load.p50)),
-            format!("{:.0}", of(|load| load.p99)),
-            format!("{:.0}", of(|load| load.p999)),
-            format!("{:.1}", mine.resident_kib as f64 / 1024.0),
-        ]);
+    ];
+    // What h2load gives in place of percentiles.
+    let coarse = scenario.over == Over::Http2;
+    if coarse {
+        headings.extend(["mean us", "max us"]);
     }
+    headings.push("RSS MB");
+    let mut table = Table::new(&headings);
+    for (peer, mine) in figures {
+        let of = |field: fn(&Load) -> Option<f64>| {
+            cell(&mine.loads.iter().filter_map(field).collect::<Vec<_>>(), 0)
+        };
+        let mut row = vec![
+            peer.name().to_owned(),
+            cell(&mine.cpu, 1),
+            ratio(|figures| &figures.cpu, mine),
+            cell(&mine.instructions, 0),
+            ratio(|figures| &figures.instructions, mine),
+            of(|load| Some(load.rate)),
+            of(|load| load.p50),
+            of(|load| load.p99),
+            of(|load| load.p999),
+        ];
+        if coarse {
+            row.extend([of(|load| load.mean), of(|load| load.max)]);
+        }
+        row.push(cell(&[mine.resident_kib as f64 / 1024.0], 1));
+        table.row(&row);
+    }
+    let load = match scenario.over {
+        Over::Plain | Over::Tls => "connections",
+        Over::Http2 => "requests at once",
+    };
     format!(
-        "### {}: {}\n\n{} rounds of {} s, {} connections; {}.\n\n{table}",
+        "### {}: {}\n\n{} rounds of {} s, {} {load}; {}.\n\n{table}",
         scenario.name,
         scenario.title,
         plan.rounds,
@@ -171,4 +180,13 @@ fn table(scenario: &Scenario, plan: &Plan, figures: &[(Peer, Figures)]) -> Strin
         plan.pressure.connections,
         plan.counter.title(),
     )
+}
+
+/// The median with so many decimals, or "-" when there is nothing to take it of.
+fn cell(figures: &[f64], decimals: usize) -> String {
+    if figures.is_empty() {
+        "-".to_owned()
+    } else {
+        format!("{:.decimals$}", median(figures))
+    }
 }

@@ -4,26 +4,38 @@ use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
+use rustls::{ClientConnection, StreamOwned};
+
 /// How long to wait for bytes; a server under valgrind is slow.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// Bytes both ways, in the clear or not.
+trait Stream: Read + Write {}
+
+impl<S: Read + Write> Stream for S {}
+
 /// A keepalive connection.
 pub(crate) struct Connection {
-    stream: TcpStream,
+    stream: Box<dyn Stream>,
     buffer: Vec<u8>,
 }
 
 impl Connection {
     /// Connects.
     pub(crate) fn open(to: SocketAddr) -> io::Result<Self> {
-        let stream = TcpStream::connect_timeout(&to, PATIENCE)?;
-        stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
-        stream.set_write_timeout(Some(PATIENCE))?;
-        Ok(Self {
-            stream,
+        Ok(Self::over(tcp(to)?))
+    }
+
+    /// Connects over TLS; the handshake goes with the first request.
+    pub(crate) fn open_tls(to: SocketAddr, session: ClientConnection) -> io::Result<Self> {
+        Ok(Self::over(StreamOwned::new(session, tcp(to)?)))
+    }
+
+    fn over(stream: impl Stream + 'static) -> Self {
+        Self {
+            stream: Box::new(stream),
             buffer: Vec::new(),
-        })
+        }
     }
 
     /// Sends a request with these further header lines (each with its line end) and returns the
@@ -97,6 +109,14 @@ impl Connection {
         self.buffer.extend(some.iter().take(read));
         Ok(())
     }
+}
+
+fn tcp(to: SocketAddr) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect_timeout(&to, PATIENCE)?;
+    stream.set_nodelay(true)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_write_timeout(Some(PATIENCE))?;
+    Ok(stream)
 }
 
 /// One GET on a connection of its own.

@@ -1,9 +1,8 @@
 //! What a client connection costs that has asked once and is now silent.
 
 use crate::failure::{During, Failure};
-use crate::http::Connection;
 use crate::meter::resident_kib;
-use crate::peer::{Bench, Peer, Under};
+use crate::peer::{Bench, Under};
 use crate::scenario::Scenario;
 use crate::table::Table;
 
@@ -14,20 +13,16 @@ pub(crate) fn run(
     connections: usize,
 ) -> Result<String, Failure> {
     let mut table = Table::new(&["", "RSS before, MB", "after, MB", "KB each"]);
-    let mut peers = vec![Peer::Bare, Peer::Gateway];
-    if bench.nginx.is_some() {
-        peers.push(Peer::Nginx);
-    }
-    for peer in peers {
+    for peer in scenario.peers(bench.nginx.is_some()) {
         eprintln!("idle: {connections} connections to {}", peer.name());
         let up = bench.start(peer, scenario, Under::Nothing)?;
         let doing = || format!("open idle connections to {}", peer.name());
-        let mut warm = Connection::open(up.addr).during(doing())?;
+        let mut warm = bench.connect(scenario, up.addr).during(doing())?;
         warm.ask("GET", "/r/1/x", "", "").during(doing())?;
         let before = resident_kib(up.running.id())?;
         let mut idle = Vec::new();
         for _ in 0..connections {
-            let mut connection = Connection::open(up.addr).during(doing())?;
+            let mut connection = bench.connect(scenario, up.addr).during(doing())?;
             connection.ask("GET", "/r/1/x", "", "").during(doing())?;
             idle.push(connection);
         }

@@ -5,10 +5,10 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::failure::{During, Failure};
-use crate::http::Connection;
-use crate::peer::{Bench, Peer, Under};
+use crate::h2load;
+use crate::peer::{Bench, Peer, Under, Up};
 use crate::processes::Processes;
-use crate::scenario::Scenario;
+use crate::scenario::{Over, Scenario};
 
 /// What this machine can count with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,18 +99,9 @@ pub(crate) fn by_callgrind(
     for requests in [few, many] {
         std::fs::remove_file(&counts).ok();
         let up = bench.start(peer, scenario, Under::Callgrind(&counts))?;
-        let doing = || format!("ask {} under valgrind", peer.name());
-        let mut connection = Connection::open(up.addr).during(doing())?;
-        let lines = scenario.lines();
-        for request in 0..requests {
-            // Spread over the routes in a fixed order, the same in both runs.
-            let route = 1 + (request as usize * 7919) % scenario.routes;
-            let status = connection
-                .ask("GET", &Scenario::target(route), &lines, "")
-                .during(doing())?;
-            if status != 200 {
-                return Err(Failure::said(format!("{} answered {status}", peer.name())));
-            }
+        match scenario.over {
+            Over::Plain | Over::Tls => ask(bench, peer, scenario, &up, requests)?,
+            Over::Http2 => ask_http2(bench, peer, &up, requests)?,
         }
         drop(up);
         totals.push(read_callgrind(&counts)?);
@@ -119,6 +110,43 @@ pub(crate) fn by_callgrind(
         return Ok(0.0);
     };
     Ok((second - first) / f64::from(many - few))
+}
+
+/// Requests on one connection, spread over the routes in a fixed order, the same in both runs.
+fn ask(
+    bench: &Bench,
+    peer: Peer,
+    scenario: &Scenario,
+    up: &Up,
+    requests: u32,
+) -> Result<(), Failure> {
+    let doing = || format!("ask {} under valgrind", peer.name());
+    let mut connection = bench.connect(scenario, up.addr).during(doing())?;
+    let lines = scenario.lines();
+    for request in 0..requests {
+        let route = 1 + (request as usize * 7919) % scenario.routes;
+        let status = connection
+            .ask("GET", &Scenario::target(route), &lines, "")
+            .during(doing())?;
+        if status != 200 {
+            return Err(Failure::said(format!("{} answered {status}", peer.name())));
+        }
+    }
+    Ok(())
+}
+
+/// The same over HTTP/2, with one route.
+fn ask_http2(bench: &Bench, peer: Peer, up: &Up, requests: u32) -> Result<(), Failure> {
+    let mut command = h2load::one_by_one(|program| bench.beside(program), up.addr, requests);
+    let output = bench.processes.run(&mut command)?;
+    let load = h2load::read(&output)?;
+    if load.failed > 0.0 || load.requests < f64::from(requests) {
+        let name = peer.name();
+        return Err(Failure::said(format!(
+            "{name} failed requests; h2load printed:\n{output}"
+        )));
+    }
+    Ok(())
 }
 
 fn read_callgrind(counts: &Path) -> Result<f64, Failure> {

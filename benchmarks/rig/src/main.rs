@@ -10,7 +10,9 @@
 mod capacity;
 mod compare;
 mod failure;
+mod h2load;
 mod http;
+mod identity;
 mod idle;
 mod instructions;
 mod live;
@@ -21,6 +23,7 @@ mod processes;
 mod scenario;
 mod settings;
 mod table;
+mod wrk;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -29,11 +32,12 @@ use clap::Parser;
 
 use compare::Plan;
 use failure::{During, Failure};
+use identity::Identity;
 use instructions::Counter;
 use load::Pressure;
 use peer::{Bench, free_port};
 use processes::Processes;
-use scenario::SCENARIOS;
+use scenario::{Over, SCENARIOS};
 
 /// Measures Crossway beside a minimal Pingora forwarder and nginx.
 #[derive(Parser)]
@@ -41,7 +45,8 @@ struct Options {
     /// Short rounds, fewer scenarios: to see whether something moved, not by how much.
     #[arg(long)]
     quick: bool,
-    /// Only this: plain, five, routes-10k, routes-100k, capacity, live, live-100k or idle.
+    /// Only this: plain, five, routes-10k, routes-100k, tls, http2, capacity, live, live-100k or
+    /// idle.
     /// May be given several times.
     #[arg(long, value_name = "SCENARIO")]
     only: Vec<String>,
@@ -138,7 +143,15 @@ fn measure(options: &Options, processes: Processes, folder: &Path) -> Result<(),
     let plan = plan(options, &bench);
     describe(options, &bench, &plan);
     for scenario in SCENARIOS {
-        if wanted(scenario.name, scenario.routes == 1) {
+        if !wanted(scenario.name, scenario.routes == 1) {
+            continue;
+        }
+        if scenario.over == Over::Http2 && find("h2load").is_none() {
+            println!(
+                "### {}: left out, as h2load is not installed (Debian: apt-get install nghttp2-client)\n",
+                scenario.name
+            );
+        } else {
             println!("{}", compare::run(&bench, scenario, &plan)?);
         }
     }
@@ -191,6 +204,7 @@ fn prepare(options: &Options, processes: Processes, folder: &Path) -> Result<Ben
         folder: folder.to_owned(),
         pinned: processors > 1 && find("taskset").is_some(),
         origin: free_port()?,
+        identity: Identity::make(folder)?,
     })
 }
 
@@ -258,17 +272,20 @@ fn find(program: &str) -> Option<PathBuf> {
 
 #[cfg(test)]
 mod tests {
-    use super::SCENARIOS;
+    use super::{Identity, Over, SCENARIOS};
+    use crate::peer::Peer;
     use crate::scenario::Scenario;
 
     #[test]
     fn the_resources_name_each_route_once_and_end_as_they_should() {
+        let folder = tempfile::tempdir().unwrap();
+        let identity = Identity::make(folder.path()).unwrap();
         for scenario in SCENARIOS
             .iter()
             .filter(|scenario| scenario.routes < 100_000)
         {
             let origin = std::net::SocketAddr::from(([127, 0, 0, 1], 9082));
-            let text = scenario.resources(origin);
+            let text = scenario.resources(origin, &identity);
             assert_eq!(
                 text.matches("\"uri\"").count(),
                 scenario.routes,
@@ -276,8 +293,27 @@ mod tests {
                 scenario.name
             );
             assert_eq!(text.contains("key-auth"), scenario.plugins);
+            assert_eq!(text.contains("ssls:"), scenario.over != Over::Plain);
+            assert!(!text.contains('\r'));
             assert!(text.ends_with("#END\n"));
         }
         assert_eq!(Scenario::target(7), "/r/7/x");
+    }
+
+    #[test]
+    fn what_speaks_no_tls_is_not_measured_over_it() {
+        for scenario in SCENARIOS {
+            for nginx in [true, false] {
+                let peers = scenario.peers(nginx);
+                assert_eq!(
+                    peers.contains(&Peer::Bare),
+                    scenario.over == Over::Plain,
+                    "{}",
+                    scenario.name
+                );
+                assert_eq!(peers.contains(&Peer::Nginx), nginx);
+                assert!(peers.contains(&Peer::Gateway));
+            }
+        }
     }
 }

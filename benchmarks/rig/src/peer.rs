@@ -1,14 +1,16 @@
 //! The programs that are measured, and how each is started for a scenario.
 
+use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use crate::failure::{During, Failure};
-use crate::http;
+use crate::http::Connection;
+use crate::identity::Identity;
 use crate::processes::{Processes, Running, pause};
-use crate::scenario::Scenario;
+use crate::scenario::{Over, Scenario};
 use crate::settings::{self, Addresses};
 
 /// A forwarder.
@@ -40,6 +42,8 @@ pub(crate) struct Bench {
     /// Whether forwarders are pinned to processor 0, and the origin and the load to processor 1.
     pub(crate) pinned: bool,
     pub(crate) origin: SocketAddr,
+    /// What is served over TLS.
+    pub(crate) identity: Identity,
 }
 
 /// A forwarder that answers.
@@ -87,7 +91,7 @@ impl Bench {
         command.arg(self.origin.to_string());
         let log = self.folder.join("origin.log");
         let running = self.processes.start(&mut command, &log)?;
-        self.wait(&running, self.origin, "/", "", &log)?;
+        self.wait(&running, &|| Connection::open(self.origin), "/", "", &log)?;
         Ok(running)
     }
 
@@ -111,7 +115,13 @@ impl Bench {
             Peer::Nginx => {
                 let program = self.nginx.as_deref().unwrap_or(Path::new("nginx"));
                 let conf = self.folder.join("nginx.conf");
-                let text = settings::nginx(&self.folder, addr, self.origin);
+                let text = settings::nginx(
+                    &self.folder,
+                    addr,
+                    self.origin,
+                    scenario.over,
+                    &self.identity,
+                );
                 std::fs::write(&conf, text).during("write nginx.conf")?;
                 let mut command = self.pin(0, program, under);
                 command.arg("-c").arg(&conf).arg("-p").arg(&self.folder);
@@ -119,9 +129,12 @@ impl Bench {
             }
             Peer::Gateway => {
                 let resources = self.folder.join(format!("{name}.yaml"));
-                std::fs::write(&resources, scenario.resources(self.origin))
+                std::fs::write(&resources, scenario.resources(self.origin, &self.identity))
                     .during("write the resources file")?;
-                let addresses = Addresses::choose(addr)?;
+                let addresses = match scenario.over {
+                    Over::Plain => Addresses::choose(addr)?,
+                    Over::Tls | Over::Http2 => Addresses::choose_with_tls(addr)?,
+                };
                 admin = Some(addresses.admin);
                 let folder = self.folder.join(&name);
                 let mut command = self.pin(0, &self.binaries.join("crossway"), under);
@@ -132,7 +145,8 @@ impl Bench {
         let started = Instant::now();
         let running = self.processes.start(&mut command, &log)?;
         let last = Scenario::target(scenario.routes);
-        self.wait(&running, addr, &last, &scenario.lines(), &log)?;
+        let open = || self.connect(scenario, addr);
+        self.wait(&running, &open, &last, &scenario.lines(), &log)?;
         Ok(Up {
             running,
             addr,
@@ -150,7 +164,8 @@ impl Bench {
         settings::gateway(&mut command, &folder, None, &addresses)?;
         let started = Instant::now();
         let running = self.processes.start(&mut command, &log)?;
-        self.wait(&running, addresses.control, "/status/ready", "", &log)?;
+        let open = || Connection::open(addresses.control);
+        self.wait(&running, &open, "/status/ready", "", &log)?;
         Ok(Up {
             running,
             addr: addresses.http,
@@ -159,10 +174,21 @@ impl Bench {
         })
     }
 
+    /// A connection to a peer of this scenario, with HTTP/1.1 in any case.
+    pub(crate) fn connect(&self, scenario: &Scenario, to: SocketAddr) -> io::Result<Connection> {
+        match scenario.over {
+            Over::Plain => Connection::open(to),
+            Over::Tls | Over::Http2 => {
+                let session = self.identity.session().map_err(io::Error::other)?;
+                Connection::open_tls(to, session)
+            }
+        }
+    }
+
     fn wait(
         &self,
         running: &Running,
-        addr: SocketAddr,
+        open: &dyn Fn() -> io::Result<Connection>,
         target: &str,
         lines: &str,
         log: &Path,
@@ -170,7 +196,7 @@ impl Bench {
         let started = Instant::now();
         let mut last = String::new();
         while started.elapsed() < Duration::from_secs(180) && running.is_alive() {
-            match http::get(addr, target, lines) {
+            match open().and_then(|mut connection| connection.ask("GET", target, lines, "")) {
                 Ok(200) => return Ok(()),
                 Ok(status) => last = format!("status {status}"),
                 Err(error) => last = error.to_string(),

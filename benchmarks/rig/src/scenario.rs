@@ -3,12 +3,27 @@
 use std::fmt::Write;
 use std::net::SocketAddr;
 
+use crate::identity::Identity;
+use crate::peer::Peer;
+
+/// What the requests come over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Over {
+    /// HTTP/1.1.
+    Plain,
+    /// HTTP/1.1 over TLS 1.3.
+    Tls,
+    /// HTTP/2 over TLS 1.3.
+    Http2,
+}
+
 /// One row of peers under the same load.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Scenario {
     pub(crate) name: &'static str,
     /// What stands above its table.
     pub(crate) title: &'static str,
+    pub(crate) over: Over,
     /// How many routes the gateway has; requests are spread over all of them.
     pub(crate) routes: usize,
     /// Whether the five plugins are on.
@@ -22,6 +37,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     Scenario {
         name: "plain",
         title: "one route, no plugins",
+        over: Over::Plain,
         routes: 1,
         plugins: false,
         under_valgrind: true,
@@ -30,6 +46,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         name: "five",
         title: "key-auth, limit-count, prometheus, request-id, proxy-rewrite \
                 (bare and nginx forward without any of them)",
+        over: Over::Plain,
         routes: 1,
         plugins: true,
         under_valgrind: true,
@@ -37,6 +54,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     Scenario {
         name: "routes-10k",
         title: "10,000 routes, requests spread over all (bare and nginx have one)",
+        over: Over::Plain,
         routes: 10_000,
         plugins: false,
         under_valgrind: true,
@@ -44,9 +62,26 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     Scenario {
         name: "routes-100k",
         title: "100,000 routes, requests spread over all (bare and nginx have one)",
+        over: Over::Plain,
         routes: 100_000,
         plugins: false,
         under_valgrind: false,
+    },
+    Scenario {
+        name: "tls",
+        title: "HTTP/1.1 over TLS 1.3, kept connections, one route, no plugins",
+        over: Over::Tls,
+        routes: 1,
+        plugins: false,
+        under_valgrind: true,
+    },
+    Scenario {
+        name: "http2",
+        title: "HTTP/2 over TLS 1.3, eight streams on each connection, one route, no plugins",
+        over: Over::Http2,
+        routes: 1,
+        plugins: false,
+        under_valgrind: true,
     },
 ];
 
@@ -70,8 +105,18 @@ impl Scenario {
         }
     }
 
+    /// Whom it measures; the first is the one that the others are compared with. `bare` speaks no TLS.
+    pub(crate) fn peers(&self, nginx: bool) -> Vec<Peer> {
+        match (self.over, nginx) {
+            (Over::Plain, true) => vec![Peer::Bare, Peer::Gateway, Peer::Nginx],
+            (Over::Plain, false) => vec![Peer::Bare, Peer::Gateway],
+            (Over::Tls | Over::Http2, true) => vec![Peer::Nginx, Peer::Gateway],
+            (Over::Tls | Over::Http2, false) => vec![Peer::Gateway],
+        }
+    }
+
     /// The declarative file for the gateway.
-    pub(crate) fn resources(&self, origin: SocketAddr) -> String {
+    pub(crate) fn resources(&self, origin: SocketAddr, identity: &Identity) -> String {
         let mut text = String::new();
         let plugins = if self.plugins {
             format!(", \"plugins\": {PLUGINS}")
@@ -99,6 +144,9 @@ impl Scenario {
                  \"plugins\": {{\"key-auth\": {{\"key\": \"{KEY}\"}}}}}}"
             )
             .ok();
+        }
+        if self.over != Over::Plain {
+            writeln!(text, "ssls:\n  - {}", identity.document()).ok();
         }
         text.push_str("#END\n");
         text

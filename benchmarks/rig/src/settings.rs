@@ -5,7 +5,9 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::failure::{During, Failure};
+use crate::identity::{Identity, NAME};
 use crate::peer::free_port;
+use crate::scenario::Over;
 
 /// The key of the Admin API in measurements.
 pub(crate) const ADMIN_KEY: &str = "the-admin-key-of-the-benchmark";
@@ -13,6 +15,8 @@ pub(crate) const ADMIN_KEY: &str = "the-admin-key-of-the-benchmark";
 /// Where one gateway listens.
 pub(crate) struct Addresses {
     pub(crate) http: SocketAddr,
+    /// With TLS only.
+    pub(crate) https: Option<SocketAddr>,
     pub(crate) admin: SocketAddr,
     pub(crate) control: SocketAddr,
     pub(crate) metrics: SocketAddr,
@@ -23,9 +27,18 @@ impl Addresses {
     pub(crate) fn choose(http: SocketAddr) -> Result<Self, Failure> {
         Ok(Self {
             http,
+            https: None,
             admin: free_port()?,
             control: free_port()?,
             metrics: free_port()?,
+        })
+    }
+
+    /// The data plane here over TLS, the others wherever there is room.
+    pub(crate) fn choose_with_tls(https: SocketAddr) -> Result<Self, Failure> {
+        Ok(Self {
+            https: Some(https),
+            ..Self::choose(free_port()?)?
         })
     }
 }
@@ -45,7 +58,13 @@ pub(crate) fn gateway(
     std::fs::create_dir_all(folder).during("make a folder for the gateway")?;
     let settings = folder.join("crossway.yaml");
     // As the peers: one worker, no access log.
-    let text = format!("{store}threads: 1\naccess_log:\n  enabled: false\n");
+    let mut text = format!("{store}threads: 1\naccess_log:\n  enabled: false\n");
+    if let Some(https) = addresses.https {
+        // wrk connects to an address, so it has no server name to send.
+        let tls = format!("tls:\n  fallback_sni: {NAME}\n  protocols: [TLSv1.3]\n");
+        text.push_str(&tls);
+        command.env("CROSSWAY_LISTEN_HTTPS", https.to_string());
+    }
     std::fs::write(&settings, text).during("write the gateway's settings")?;
     command
         .arg("run")
@@ -61,7 +80,29 @@ pub(crate) fn gateway(
 }
 
 /// One nginx process that forwards everything, as plain as `bare`.
-pub(crate) fn nginx(folder: &Path, listen: SocketAddr, origin: SocketAddr) -> String {
+pub(crate) fn nginx(
+    folder: &Path,
+    listen: SocketAddr,
+    origin: SocketAddr,
+    over: Over,
+    identity: &Identity,
+) -> String {
+    let listening = match over {
+        Over::Plain => "",
+        Over::Tls => " ssl",
+        Over::Http2 => " ssl http2",
+    };
+    let tls = match over {
+        Over::Plain => String::new(),
+        Over::Tls | Over::Http2 => format!(
+            "
+    ssl_certificate {};
+    ssl_certificate_key {};
+    ssl_protocols TLSv1.3;",
+            identity.certificate_file.display(),
+            identity.key_file.display()
+        ),
+    };
     let folder = folder.display();
     format!(
         "daemon off;
@@ -85,7 +126,7 @@ http {{
     keepalive_requests 100000000;
   }}
   server {{
-    listen {listen};
+    listen {listen}{listening};{tls}
     location / {{
       proxy_pass http://origin;
       proxy_http_version 1.1;
