@@ -41,6 +41,7 @@ mod plugins_cache;
 mod plugins_guard;
 mod plugins_limits;
 mod plugins_loggers;
+mod plugins_oidc;
 mod plugins_redis;
 mod plugins_transform;
 mod precedence;
