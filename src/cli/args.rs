@@ -21,6 +21,8 @@ pub enum Command {
     Check(Check),
     /// Tell which route a request would take, which plugins would run, and why.
     Explain(Explain),
+    /// Ask the gateway that runs whether it takes requests; the exit status is 0 when it does.
+    Ready(Ready),
 }
 
 /// The settings file.
@@ -84,6 +86,17 @@ pub struct Explain {
     pub json: bool,
 }
 
+/// Ask the gateway that runs whether it takes requests.
+#[derive(Debug, PartialEq, Args)]
+pub struct Ready {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub settings: SettingsFile,
+    /// Ask the gateway that runs there, e.g. `http://127.0.0.1:9090`, in place of the one with these settings.
+    #[arg(long, value_name = "URL", conflicts_with = "config")]
+    pub control: Option<String>,
+}
+
 fn origin_form(text: &str) -> Result<String, String> {
     if text.starts_with('/') {
         Ok(text.to_owned())
@@ -142,6 +155,10 @@ mod tests {
         assert_eq!(explain.headers, headers);
         assert_eq!(explain.remote_addr.to_string(), "127.0.0.1");
         assert!(explain.json);
+        let Ok(Command::Ready(ready)) = parse("ready|--control|http://127.0.0.1:9090") else {
+            panic!()
+        };
+        assert_eq!(ready.control.as_deref(), Some("http://127.0.0.1:9090"));
     }
 
     #[test]
@@ -154,6 +171,7 @@ mod tests {
             "explain|--uri|/|--remote-addr|here",
             "explain|--uri|/|-c|a.yaml|--control|http://127.0.0.1:9090",
             "serve",
+            "ready|-c|a.yaml|--control|http://127.0.0.1:9090",
         ] {
             assert!(parse(line).is_err(), "{line}");
         }

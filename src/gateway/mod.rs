@@ -8,8 +8,10 @@ mod error_log;
 mod explain;
 mod handshakes;
 mod memory;
+mod notify;
 mod open;
 mod options;
+mod ready;
 mod reports;
 mod rotate;
 mod run;
@@ -102,6 +104,7 @@ impl Gateway {
                 Command::Run(run) => run::run(parts, run.settings),
                 Command::Check(check) => check::check(parts, &check),
                 Command::Explain(explain) => explain::explain(parts, &explain),
+                Command::Ready(ready) => ready::ready(&ready),
             }
         });
         match done {

@@ -2,10 +2,12 @@
 
 use super::{
     Failure, Parts,
-    drain::{self, End, Signals},
+    drain::{self, End, Load, Signals},
     edge, error_log,
     handshakes::Handshakes,
-    memory, open, options,
+    memory,
+    notify::Notify,
+    open, options,
     reports::Reports,
     rotate::Rotations,
     streams,
@@ -263,15 +265,31 @@ fn serve_traffic(
     };
     control.spawn(rotations.follow(access_log.clone()));
     let finishers = authority.state().workshop().shared.finishers().clone();
+    let notify = Notify::from_environment();
     life.begin();
+    notify.ready();
     control.block_on(async {
-        let end = signals.wait().await;
+        let mut end = signals.wait().await;
         life.end();
+        notify.stopping();
+        let delay = settings.shutdown.readiness_delay.0;
+        if end == End::Drain && !delay.is_zero() {
+            // Whoever signals again has waited enough.
+            if let Ok(next) = tokio::time::timeout(delay, signals.wait()).await {
+                end = next;
+            }
+        }
         stopping.give();
         if end == End::Drain {
             let streams = metrics.streams();
-            let in_flight = || traffic.totals().in_flight + streams.open_connections();
-            let left = drain::drained(in_flight, settings.shutdown.drain_timeout.0).await;
+            let under_way = || {
+                let totals = traffic.totals();
+                Load {
+                    in_flight: totals.in_flight + streams.open_connections(),
+                    connections: totals.active,
+                }
+            };
+            let left = drain::drained(under_way, settings.shutdown.drain_timeout.0).await;
             if left > 0 {
                 tracing::warn!(
                     left,

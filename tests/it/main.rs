@@ -34,6 +34,7 @@ mod harness;
 mod health;
 mod message_forms;
 mod observe;
+mod operations;
 mod plugins;
 mod plugins_auth;
 mod plugins_auth_more;
