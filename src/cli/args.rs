@@ -15,7 +15,7 @@ pub struct Arguments {
 /// What to do.
 #[derive(Debug, PartialEq, Subcommand)]
 pub enum Command {
-    /// Serve until told to stop (SIGTERM: finish what is in flight; SIGINT: at once).
+    /// Serve until told to stop (SIGTERM: finish what is in flight; SIGINT: at once; SIGUSR2: have the binary that lies there now take over).
     Run(Run),
     /// Judge settings and resources without serving; the exit status is 0 when they are good.
     Check(Check),
@@ -44,6 +44,9 @@ pub struct Run {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub settings: SettingsFile,
+    /// Take the place of the gateway at the other end of the standard input, which started this one on SIGUSR2.
+    #[arg(long, hide = true)]
+    pub take_over: bool,
 }
 
 /// Judge settings and resources without serving.
@@ -138,6 +141,11 @@ mod tests {
             panic!()
         };
         assert_eq!(run.settings.config, Some("a.yaml".into()));
+        assert!(!run.take_over);
+        let Ok(Command::Run(run)) = parse("run|-c|a.yaml|--take-over") else {
+            panic!()
+        };
+        assert!(run.take_over);
         let Ok(Command::Check(check)) = parse("check|--config|a.yaml|--resources|r.yaml") else {
             panic!()
         };

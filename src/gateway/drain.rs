@@ -23,6 +23,8 @@ pub(super) enum End {
     Drain,
     /// At once.
     Now,
+    /// As with [`Drain`](Self::Drain), while another process goes on with the listening sockets.
+    HandOver,
 }
 
 impl Signals {

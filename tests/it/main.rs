@@ -57,4 +57,5 @@ mod tls_clients;
 mod tls_names;
 mod tls_refusals;
 mod tls_upstreams;
+mod upgrade;
 mod upstreams;
