@@ -46,8 +46,7 @@ struct Options {
     #[arg(long)]
     quick: bool,
     /// Only this: plain, five, routes-10k, routes-100k, tls, http2, capacity, live, live-100k or
-    /// idle.
-    /// May be given several times.
+    /// idle. May be given several times.
     #[arg(long, value_name = "SCENARIO")]
     only: Vec<String>,
     /// Seconds of load for each peer in each round.
