@@ -44,6 +44,7 @@ pub mod mocking;
 pub mod multi_auth;
 pub mod opa;
 pub mod openid_connect;
+pub mod opentelemetry;
 pub mod prometheus;
 pub mod proxy_cache;
 pub mod proxy_control;
@@ -134,6 +135,7 @@ pub fn registry() -> Result<Registry, Doubled> {
         .plugin(Definition::of::<multi_auth::MultiAuth>())?
         .plugin(Definition::of::<opa::Opa>())?
         .plugin(Definition::of::<openid_connect::OpenidConnect>())?
+        .plugin(Definition::of::<opentelemetry::OpenTelemetry>())?
         .plugin(Definition::of::<prometheus::Prometheus>())?
         .plugin(Definition::of::<proxy_cache::ProxyCache>())?
         .plugin(Definition::of::<proxy_control::ProxyControl>())?
