@@ -56,4 +56,5 @@ mod tls_clients;
 mod tls_names;
 mod tls_refusals;
 mod tls_upstreams;
+mod tunnels;
 mod upstreams;
