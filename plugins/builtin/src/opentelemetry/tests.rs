@@ -1,3 +1,5 @@
+#![allow(clippy::string_slice)]
+
 use super::{
     OpenTelemetry,
     config::{RootOptions, RootSampler, Sampler, SamplerName, SamplerOptions},
