@@ -202,7 +202,7 @@ async fn an_id_token_that_does_not_fit_makes_no_session() {
     }
     assert_eq!(world.upstream.hits(), 0);
     let log = world.gateway.log();
-    assert!(!log.contains("at-2") && !log.contains("rt-2"));
+    assert!(!log.contains("at-2") && !log.contains("rt-2") && !log.contains("code-1"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -42,6 +42,14 @@ pub(super) enum Way {
     Introspection(Box<Introspection>),
 }
 
+/// What a request said.
+pub(super) struct Heard {
+    /// The token; an error when there is something that can be none.
+    token: Result<Option<String>, ()>,
+    /// Headers for the introspection.
+    carried: HeaderMap,
+}
+
 /// What became of a token.
 pub(super) enum Judged {
     /// There is none.
@@ -54,13 +62,24 @@ pub(super) enum Judged {
 }
 
 impl Bearer {
-    pub(super) async fn judge(
-        &self,
-        headers: &HeaderMap,
-        x_access_token: Option<String>,
-        now: u64,
-    ) -> Judged {
-        let token = match token(headers, x_access_token) {
+    /// Takes out of a request what is needed to judge it.
+    pub(super) fn hear(&self, headers: &HeaderMap, x_access_token: Option<String>) -> Heard {
+        let mut carried = HeaderMap::new();
+        if let Way::Introspection(introspection) = &self.way {
+            for name in &introspection.headers {
+                for value in headers.get_all(name) {
+                    carried.append(name.clone(), value.clone());
+                }
+            }
+        }
+        Heard {
+            token: token(headers, x_access_token),
+            carried,
+        }
+    }
+
+    pub(super) async fn judge(&self, heard: Heard, now: u64) -> Judged {
+        let token = match heard.token {
             Ok(Some(token)) => token,
             Ok(None) if self.only => {
                 let challenge = format!("Bearer realm=\"{}\"", self.realm);
@@ -75,7 +94,7 @@ impl Bearer {
             }
             Way::Introspection(introspection) => {
                 introspection
-                    .ask(&self.provider, headers, &token, now)
+                    .ask(&self.provider, heard.carried, &token, now)
                     .await
             }
         };
@@ -192,24 +211,20 @@ impl Introspection {
     async fn ask(
         &self,
         provider: &Provider,
-        headers: &HeaderMap,
+        mut sent: HeaderMap,
         token: &str,
         now: u64,
     ) -> Result<Value, Failed> {
         if token.len() > LONGEST {
             return Err(Failed::token("token too long"));
         }
-        let mut sent = HeaderMap::new();
         // What the endpoint gets besides may change its answer.
         let mut key = Sha256::new_with_prefix(token);
-        for name in &self.headers {
-            for value in headers.get_all(name) {
-                key.update([0]);
-                key.update(name.as_str());
-                key.update([0]);
-                key.update(value.as_bytes());
-                sent.append(name.clone(), value.clone());
-            }
+        for (name, value) in &sent {
+            key.update([0]);
+            key.update(name.as_str());
+            key.update([0]);
+            key.update(value.as_bytes());
         }
         let key: [u8; 32] = key.finalize().into();
         if let Some((until, claims)) = self.known.get(&key)

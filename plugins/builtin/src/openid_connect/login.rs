@@ -10,7 +10,7 @@ use super::{
     single_flight::Failed,
     tokens::{Granted, Renewal, Tokens},
 };
-use crate::auth::{Presented, argument};
+use crate::auth::{Place, Presented, argument};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use crossway_sdk::{exchange::Exchange, flow::Reply};
 use http::{HeaderValue, Method, header};
@@ -216,6 +216,8 @@ impl Login {
             Ok(arguments) => arguments,
             Err(reply) => return Ok(reply),
         };
+        // Codes are credentials: not for the access log.
+        Place::Argument("code").hide(ex);
         let Some((name, flow)) = state.and_then(|state| self.matching(ex, &state, now)) else {
             // Replayed, too old, of another browser: the login begins anew where the user wanted to go.
             tracing::info!("a user came back from the OpenID provider without a login on its way");

@@ -110,8 +110,8 @@ impl Plugin for OpenidConnect {
             let x_access_token = identity::strip(ex.session.req_header_mut());
             let now = now();
             if let Some(bearer) = &self.bearer {
-                let headers = ex.session.req_header().headers.clone();
-                match bearer.judge(&headers, x_access_token, now).await {
+                let heard = bearer.hear(&ex.session.req_header().headers, x_access_token);
+                match bearer.judge(heard, now).await {
                     Judged::Absent => {}
                     Judged::Refused(reply) => return Ok(Flow::Respond(reply)),
                     Judged::Accepted { token, claims } => {

@@ -1,3 +1,5 @@
+#![allow(clippy::string_slice)]
+
 use super::{
     OpenidConnect, config::Session, cookies::Jar, seal::Seal, session::Stored, session::Timeouts,
 };

@@ -141,8 +141,11 @@ impl Tokens {
 pub(super) struct Renewal {
     tokens: Arc<Tokens>,
     runtime: Handle,
-    flights: Mutex<HashMap<[u8; 32], (Instant, Flight<Arc<Granted>>)>>,
+    flights: Mutex<HashMap<[u8; 32], Begun>>,
 }
+
+/// A renewal, and when it began.
+type Begun = (Instant, Flight<Arc<Granted>>);
 
 impl Renewal {
     pub(super) fn new(tokens: Arc<Tokens>, runtime: Handle) -> Self {
