@@ -63,6 +63,7 @@ pub(super) fn hand_over(
             read.extend_from_slice(&session.get_retry_buffer().unwrap_or_default());
             Source::MemoryThenClient(read.freeze())
         }
+        _ if asks_for_tunnel(session, flight) => Source::Tunnel,
         _ => return Ok(()),
     };
     if session.req_header().version == Version::HTTP_10 {
@@ -71,6 +72,13 @@ pub(super) fn hand_over(
     }
     flight.stand_in = Some(stand_in::put(session, source));
     Ok(())
+}
+
+/// Whether an upstream may answer that another protocol is spoken from now on.
+fn asks_for_tunnel(session: &mut Session, flight: &InFlight) -> bool {
+    flight.route.as_ref().is_some_and(|route| route.websocket)
+        && session.is_upgrade_req()
+        && session.is_body_empty()
 }
 
 /// Makes the head fit a body whose length is known.

@@ -1,6 +1,9 @@
 //! A session in the place of the client's, for what Pingora's own cannot do: a request body that was read or replaced before the
 //! upstream was chosen is read from memory as if it came from the client, once for each attempt; and an upstream's answer
 //! without a body gets one. Pingora keeps 64 KiB of a body that was read early, and only of a client that sent one.
+//!
+//! It also stands in for a client that asks for another protocol. Pingora tells the side of the upstream that the request has no
+//! body, and when an upstream answers 101 before that side has heard so, it takes it for the end of the tunnel.
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -35,6 +38,8 @@ pub(super) enum Source {
     Memory(Bytes),
     /// These bytes, and then what the client still sends.
     MemoryThenClient(Bytes),
+    /// Nothing, unless the upstream agrees on another protocol: then what the client sends from there on.
+    Tunnel,
 }
 
 struct StandIn {
@@ -43,18 +48,25 @@ struct StandIn {
     rest: Bytes,
     client_follows: bool,
     empty: bool,
+    /// Whether the request ends only when its answer begins.
+    open_until_answered: bool,
+    /// Whether the head has gone, so that Pingora asks for the body.
+    head_has_gone: bool,
 }
 
 /// Puts a session in the client's place whose request body comes from `source`.
 pub(super) fn put(session: &mut Session, source: Source) -> Arc<Home> {
     let home = Arc::new(Home::default());
-    let (rest, client_follows) = match source {
-        Source::Memory(rest) => (rest, false),
-        Source::MemoryThenClient(rest) => (rest, true),
+    let (rest, client_follows, open_until_answered) = match source {
+        Source::Memory(rest) => (rest, false, false),
+        Source::MemoryThenClient(rest) => (rest, true, false),
+        Source::Tunnel => (Bytes::new(), true, true),
     };
     let client = std::mem::replace(&mut session.downstream_session, nobody());
     let stand_in = StandIn {
-        empty: rest.is_empty() && !client_follows,
+        empty: rest.is_empty() && (!client_follows || open_until_answered),
+        open_until_answered,
+        head_has_gone: false,
         client,
         home: home.clone(),
         rest,
@@ -94,6 +106,13 @@ impl StandIn {
         let length = self.rest.len().min(PIECE);
         (length > 0).then(|| self.rest.split_to(length))
     }
+
+    /// Whether it is not yet known that there is a tunnel, or that there is none.
+    fn is_undecided(&self) -> bool {
+        let final_head = self.client.response_written();
+        let answered = final_head.is_some_and(|head| !head.status.is_informational());
+        self.open_until_answered && !answered && !self.client.was_upgraded()
+    }
 }
 
 #[async_trait]
@@ -108,7 +127,8 @@ impl server::Session for StandIn {
     async fn read_body_or_idle(&mut self, no_body_expected: bool) -> Result<Option<Bytes>> {
         match self.next_piece() {
             None => {
-                let over = no_body_expected || !self.client_follows;
+                // While undecided, only a client that leaves is of interest.
+                let over = no_body_expected || !self.client_follows || self.is_undecided();
                 self.client.read_body_or_idle(over).await
             }
             piece => Ok(piece),
@@ -116,11 +136,15 @@ impl server::Session for StandIn {
     }
 
     fn is_body_done(&mut self) -> bool {
+        if self.is_undecided() {
+            return false;
+        }
         self.rest.is_empty() && (!self.client_follows || self.client.is_body_done())
     }
 
+    /// Asked for the head, which is then without framing, and asked again to end the request at once.
     fn is_body_empty(&mut self) -> bool {
-        self.empty
+        self.empty && !(self.open_until_answered && self.head_has_gone)
     }
 
     /// What this session gave away is in memory; what it passed on is in the client's buffer.
@@ -226,6 +250,8 @@ impl server::Session for StandIn {
         self.client.to_h1_raw()
     }
     fn enable_retry_buffering(&mut self) {
+        // What Pingora does between the head and the body.
+        self.head_has_gone = true;
         self.client.enable_retry_buffering();
     }
     fn retry_buffer_truncated(&self) -> bool {

@@ -58,5 +58,6 @@ mod tls_clients;
 mod tls_names;
 mod tls_refusals;
 mod tls_upstreams;
+mod tunnels;
 mod upgrade;
 mod upstreams;

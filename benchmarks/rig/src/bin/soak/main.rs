@@ -74,7 +74,7 @@ async fn soak(options: Options) -> io::Result<bool> {
     let ledger = world.shared.ledger.clone();
     let course = tokio::select! {
         course = course::run(world, traffic, length) => course?,
-        _ = tokio::signal::ctrl_c() => return Err(io::Error::other("stopped")),
+        () = asked_to_stop() => return Err(io::Error::other("stopped")),
     };
     let bounds = Bounds {
         memory: options.memory,
@@ -95,4 +95,16 @@ async fn soak(options: Options) -> io::Result<bool> {
         println!("the gateway's logs are in {}", folder.keep().display());
     }
     Ok(faults.is_empty())
+}
+
+/// Ctrl-C or SIGTERM. What runs ends with the future that owns it.
+async fn asked_to_stop() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let Ok(mut terminate) = signal(SignalKind::terminate()) else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        _ = terminate.recv() => {}
+    }
 }
