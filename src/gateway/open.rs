@@ -4,6 +4,7 @@ use super::{Failure, Parts};
 use crate::{
     compile::Workshop,
     matcher::Mode,
+    secret::{self, Secrets},
     settings::{RouterMode, Settings, StoreKind, TlsProtocol},
     store::{Embedded, FileStore, HistoryLimit, Memory, Store, embedded::EmbeddedOptions},
     tls,
@@ -58,6 +59,12 @@ pub(super) fn workshop(
         shared: Default::default(),
         attributes: attributes(settings),
         live: Default::default(),
+        secrets: Secrets::new(secret::Options {
+            ttl: settings.secrets.ttl.0,
+            retry: settings.secrets.retry.0,
+            keep: settings.secrets.keep.0,
+            timeout: settings.secrets.timeout.0,
+        }),
     }))
 }
 

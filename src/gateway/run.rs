@@ -58,6 +58,7 @@ pub(super) fn run(parts: Parts, file: cli::SettingsFile) -> Result<(), Failure> 
         let store = open::store(&settings).await?;
         let authority = Authority::new(store, State::new(workshop));
         tokio::spawn(authority.clone().follow());
+        tokio::spawn(authority.clone().follow_secrets());
         first_configuration(&authority).await?;
         Ok::<_, Failure>(authority)
     })?;
