@@ -71,7 +71,7 @@ impl Admin {
             let updated = document.get("update_time").and_then(Value::as_u64);
             modified = modified.max(updated.unwrap_or_default());
             if call.role != Role::Admin {
-                document = shown(key.kind, document);
+                document = shown(key.kind, self.sealed(entry, document));
             }
             if let Value::Object(fields) = &mut document {
                 if matches!(key.kind, Kind::Credential | Kind::Secret) {

@@ -307,6 +307,7 @@ impl State {
         };
         let document: Value = serde_json::from_slice(content)
             .map_err(|e| Refusal::new(key, "", format!("it is not JSON: {e}")))?;
+        unsealed(key, content, &document)?;
         let decoded =
             model::checked(key.kind, &document).map_err(|p| Refusal::of_problem(key, p))?;
         Ok(Some((decoded, document)))
@@ -318,6 +319,7 @@ impl State {
         };
         let document: Value = serde_json::from_slice(content)
             .map_err(|e| Refusal::new(key, "", format!("it is not JSON: {e}")))?;
+        unsealed(key, content, &document)?;
         model::check(key.kind, &document).map_err(|p| Refusal::of_problem(key, p))?;
         if key.kind == Kind::Secret {
             secrets::judge_manager(&document).map_err(|(path, why)| {
@@ -465,5 +467,17 @@ impl State {
     /// Where plugins and upstreams come from.
     pub fn workshop(&self) -> &Arc<Workshop> {
         &self.workshop
+    }
+}
+
+/// What is encrypted and was not opened must not serve as if it were the secret.
+fn unsealed(key: &ResourceKey, content: &Bytes, document: &Value) -> Result<(), Refusal> {
+    match crate::secret::sealed_place(content, document) {
+        None => Ok(()),
+        Some(path) => Err(Refusal::new(
+            key,
+            &path,
+            format!("it is encrypted, and no key of data_encryption.keyring opens it (at {path})"),
+        )),
     }
 }

@@ -125,6 +125,7 @@ impl House {
             attributes: Default::default(),
             live: Default::default(),
             secrets: Default::default(),
+            sealer: Default::default(),
         });
         Self {
             state: State::new(workshop),

@@ -4,7 +4,7 @@ use super::{Fresh, State, upstream::Use};
 use crate::{
     matcher::Mode,
     model::ResourceKey,
-    secret::Secrets,
+    secret::{Sealer, Secrets},
     tls,
     upstream::{Environment, Upstream},
 };
@@ -42,6 +42,8 @@ pub struct Workshop {
     pub attributes: Map<String, Value>,
     /// Upstreams that serve, by identity.
     pub live: Live,
+    /// Which fields are secret, and how they are encrypted at rest.
+    pub sealer: Arc<Sealer>,
     /// What secret managers said.
     pub secrets: Secrets,
 }

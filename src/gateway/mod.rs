@@ -13,6 +13,7 @@ mod options;
 mod reports;
 mod rotate;
 mod run;
+mod sealed;
 mod streams;
 
 use crate::{

@@ -8,6 +8,7 @@ use super::{
     memory, open, options,
     reports::Reports,
     rotate::Rotations,
+    sealed::Sealed,
     streams,
 };
 use crate::{
@@ -56,6 +57,7 @@ pub(super) fn run(parts: Parts, file: cli::SettingsFile) -> Result<(), Failure> 
     control.spawn(staples.follow(settings.tls.ocsp_reload.0));
     let authority = control.block_on(async {
         let store = open::store(&settings).await?;
+        let store = Sealed::over(store, &workshop.sealer);
         let authority = Authority::new(store, State::new(workshop));
         tokio::spawn(authority.clone().follow());
         tokio::spawn(authority.clone().follow_secrets());

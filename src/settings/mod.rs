@@ -4,6 +4,7 @@
 
 mod admin_key;
 mod check;
+mod encryption;
 mod endpoints;
 mod environment;
 mod error;
@@ -21,6 +22,7 @@ mod value;
 mod yaml;
 
 pub use admin_key::{AdminKeyError, KeyOrigin, admin_keys};
+pub use encryption::DataEncryption;
 pub use endpoints::{Admin, AdminKey, Control, Metrics, Role};
 pub use environment::process as environment;
 pub use error::SettingsError;
@@ -85,6 +87,8 @@ pub struct Settings {
     pub show_upstream_status_in_response_header: bool,
     /// Values that configurations refer to by `$secret://`: how long they count.
     pub secrets: Secrets,
+    /// Encryption of secret fields where documents are stored.
+    pub data_encryption: DataEncryption,
     /// What clients may not exceed.
     pub limits: Limits,
     /// One line for each request.
@@ -117,6 +121,7 @@ impl Default for Settings {
             server_tokens: true,
             show_upstream_status_in_response_header: false,
             secrets: Secrets::default(),
+            data_encryption: DataEncryption::default(),
             limits: Limits::default(),
             access_log: AccessLog::default(),
             log: Log::default(),

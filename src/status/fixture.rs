@@ -123,6 +123,7 @@ pub(super) fn empty() -> State {
         attributes: Default::default(),
         live: Default::default(),
         secrets: Default::default(),
+        sealer: Default::default(),
     }))
 }
 

@@ -263,12 +263,7 @@ async fn a_certificate_comes_from_vault_and_its_key_is_written_nowhere() {
     })
     .await;
     assert!(!gateway.log().contains("PRIVATE KEY"));
-    let secret = leaf.key_pem.lines().nth(1).unwrap().as_bytes();
-    for file in files(gateway.folder()) {
-        let content = std::fs::read(&file).unwrap_or_default();
-        let found = content.windows(secret.len()).any(|w| w == secret);
-        assert!(!found, "{}", file.display());
-    }
+    nowhere_in(&gateway, leaf.key_pem.lines().nth(1).unwrap());
 }
 
 fn files(folder: &std::path::Path) -> Vec<std::path::PathBuf> {
@@ -280,4 +275,111 @@ fn files(folder: &std::path::Path) -> Vec<std::path::PathBuf> {
         }
     }
     all
+}
+
+const KEYRING: &str = "data_encryption: {enabled: true, keyring: [edd1c9f0985e76a2]}\n";
+const VIEWER: &str = "admin: {keys: [{name: v, key: the-viewer-key, role: viewer}]}\n";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn secrets_are_encrypted_at_rest_and_in_lists() {
+    let builder = Gateway::builder()
+        .with_settings(KEYRING)
+        .with_settings(VIEWER);
+    let mut gateway = builder.start().await;
+    let upstream = Upstream::start().await;
+    door(&gateway, &upstream, "hush-hush-key").await;
+    let csrf = json!({ "uri": "/csrf", "upstream": upstream.document(), "plugins": { "csrf": { "key": "hush-hush-too" } } });
+    gateway.put("/routes/2", csrf).await;
+    let leaf = Authority::new("servers").issue(&["a.test"]);
+    let ssl = json!({ "snis": ["a.test"], "cert": leaf.certificate_pem, "key": leaf.key_pem });
+    gateway.put("/ssls/1", ssl).await;
+    comes_to(&gateway, "hush-hush-key", 200).await;
+
+    let one = gateway.admin().get("/consumers/jack").await.json();
+    assert_eq!(one["value"]["plugins"]["key-auth"]["key"], "hush-hush-key");
+    let viewer = gateway.admin().with_key("the-viewer-key");
+    for shown in [
+        gateway
+            .admin()
+            .get("/consumers")
+            .await
+            .expect_status(200)
+            .text(),
+        gateway
+            .admin()
+            .get("/routes")
+            .await
+            .expect_status(200)
+            .text(),
+        viewer
+            .get("/consumers/jack")
+            .await
+            .expect_status(200)
+            .text(),
+        viewer.get("/routes/2").await.expect_status(200).text(),
+        gateway
+            .control("/v1/routes")
+            .await
+            .expect_status(200)
+            .text(),
+        gateway.log(),
+    ] {
+        assert!(!shown.contains("hush-hush"), "{shown}");
+    }
+    // What a list has shown may be written back.
+    let list = gateway.admin().get("/consumers").await.json();
+    let key = &list["list"][0]["value"]["plugins"]["key-auth"]["key"];
+    assert!(key.as_str().unwrap().starts_with("$crossway$sealed$"));
+    let jack = json!({ "username": "jack", "plugins": { "key-auth": { "key": key } } });
+    gateway.put("/consumers/jack", jack).await;
+    gateway
+        .patch("/consumers/jack", json!({ "desc": "patched" }))
+        .await;
+    gateway.settle().await;
+    assert_eq!(status(&gateway, "hush-hush-key").await, 200);
+    assert_eq!(status(&gateway, key.as_str().unwrap()).await, 401);
+
+    gateway.restart().await;
+    assert_eq!(status(&gateway, "hush-hush-key").await, 200);
+    let private = leaf.key_pem.lines().nth(1).unwrap();
+    for secret in ["hush-hush", private] {
+        nowhere_in(&gateway, secret);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_another_key_what_is_encrypted_is_refused_and_never_counts_as_the_secret() {
+    let mut gateway = Gateway::builder().with_settings(KEYRING).start().await;
+    let upstream = Upstream::start().await;
+    door(&gateway, &upstream, "hush-hush-key").await;
+    let list = gateway.admin().get("/consumers").await.json();
+    let sealed = list["list"][0]["value"]["plugins"]["key-auth"]["key"].clone();
+    let settings = gateway.folder().join("crossway.yaml");
+    let text = std::fs::read_to_string(&settings).unwrap();
+    let with = |keyring: &str| {
+        let text = text.replace("[edd1c9f0985e76a2]", keyring);
+        std::fs::write(&settings, text).unwrap();
+    };
+    with("[qeddd145sfvddff3]");
+    gateway.restart().await;
+    assert_eq!(status(&gateway, "hush-hush-key").await, 401);
+    assert_eq!(status(&gateway, sealed.as_str().unwrap()).await, 401);
+    let standing = gateway.control("/v1/status").await.json();
+    let problem = &standing["configuration"]["refused"]["problems"][0];
+    assert_eq!(problem["key"], "consumers/jack");
+    assert_eq!(problem["path"], "/plugins/key-auth/key");
+    // The old key behind the new one opens it again.
+    with("[qeddd145sfvddff3, edd1c9f0985e76a2]");
+    gateway.restart().await;
+    assert_eq!(status(&gateway, "hush-hush-key").await, 200);
+}
+
+fn nowhere_in(gateway: &Gateway, secret: &str) {
+    for file in files(gateway.folder()) {
+        let content = std::fs::read(&file).unwrap_or_default();
+        let found = content
+            .windows(secret.len())
+            .any(|w| w == secret.as_bytes());
+        assert!(!found, "{}", file.display());
+    }
 }

@@ -146,5 +146,6 @@ pub(super) fn state() -> State {
         attributes: Default::default(),
         live: Default::default(),
         secrets: Default::default(),
+        sealer: Default::default(),
     }))
 }
