@@ -84,7 +84,7 @@ mod tests {
     use std::{vec, vec::Vec};
 
     fn aligned(block: *mut u8, align: usize) -> bool {
-        !block.is_null() && block as usize % align == 0
+        !block.is_null() && (block as usize).is_multiple_of(align)
     }
 
     #[test]

@@ -15,12 +15,14 @@ pub struct Arguments {
 /// What to do.
 #[derive(Debug, PartialEq, Subcommand)]
 pub enum Command {
-    /// Serve until told to stop (SIGTERM: finish what is in flight; SIGINT: at once).
+    /// Serve until told to stop (SIGTERM: finish what is in flight; SIGINT: at once; SIGUSR2: have the binary that lies there now take over).
     Run(Run),
     /// Judge settings and resources without serving; the exit status is 0 when they are good.
     Check(Check),
     /// Tell which route a request would take, which plugins would run, and why.
     Explain(Explain),
+    /// Ask the gateway that runs whether it takes requests; the exit status is 0 when it does.
+    Ready(Ready),
 }
 
 /// The settings file.
@@ -42,6 +44,9 @@ pub struct Run {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub settings: SettingsFile,
+    /// Take the place of the gateway at the other end of the standard input, which started this one on SIGUSR2.
+    #[arg(long, hide = true)]
+    pub take_over: bool,
 }
 
 /// Judge settings and resources without serving.
@@ -82,6 +87,17 @@ pub struct Explain {
     /// Print JSON.
     #[arg(long)]
     pub json: bool,
+}
+
+/// Ask the gateway that runs whether it takes requests.
+#[derive(Debug, PartialEq, Args)]
+pub struct Ready {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub settings: SettingsFile,
+    /// Ask the gateway that runs there, e.g. `http://127.0.0.1:9090`, in place of the one with these settings.
+    #[arg(long, value_name = "URL", conflicts_with = "config")]
+    pub control: Option<String>,
 }
 
 fn origin_form(text: &str) -> Result<String, String> {
@@ -125,6 +141,11 @@ mod tests {
             panic!()
         };
         assert_eq!(run.settings.config, Some("a.yaml".into()));
+        assert!(!run.take_over);
+        let Ok(Command::Run(run)) = parse("run|-c|a.yaml|--take-over") else {
+            panic!()
+        };
+        assert!(run.take_over);
         let Ok(Command::Check(check)) = parse("check|--config|a.yaml|--resources|r.yaml") else {
             panic!()
         };
@@ -142,6 +163,10 @@ mod tests {
         assert_eq!(explain.headers, headers);
         assert_eq!(explain.remote_addr.to_string(), "127.0.0.1");
         assert!(explain.json);
+        let Ok(Command::Ready(ready)) = parse("ready|--control|http://127.0.0.1:9090") else {
+            panic!()
+        };
+        assert_eq!(ready.control.as_deref(), Some("http://127.0.0.1:9090"));
     }
 
     #[test]
@@ -154,6 +179,7 @@ mod tests {
             "explain|--uri|/|--remote-addr|here",
             "explain|--uri|/|-c|a.yaml|--control|http://127.0.0.1:9090",
             "serve",
+            "ready|-c|a.yaml|--control|http://127.0.0.1:9090",
         ] {
             assert!(parse(line).is_err(), "{line}");
         }

@@ -2,7 +2,7 @@
 
 pub mod args;
 
-pub use args::{Arguments, Check, Command, Explain, Run, SettingsFile};
+pub use args::{Arguments, Check, Command, Explain, Ready, Run, SettingsFile};
 
 #[cfg(test)]
 mod tests {

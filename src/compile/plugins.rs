@@ -30,6 +30,9 @@ use std::{cell::RefCell, collections::BTreeMap, sync::Arc};
 #[derive(Clone, Default)]
 pub(super) struct Instances(OrdMap<ResourceKey, Arc<BTreeMap<&'static str, Built>>>);
 
+/// A plugin that runs inside of another, and its metadata.
+type Inner = (&'static str, Option<Arc<Value>>);
+
 /// An instance and everything that it was built from.
 #[derive(Clone)]
 struct Built {
@@ -37,7 +40,7 @@ struct Built {
     metadata: Option<Arc<Value>>,
     asked: Arc<[(Option<Arc<str>>, UpstreamHandle)]>,
     /// Plugins that run inside of it, with their metadata.
-    nested: Arc<[(&'static str, Option<Arc<Value>>)]>,
+    nested: Arc<[Inner]>,
     read: Arc<[(Box<str>, Bytes)]>,
     /// References to secrets, and what stood behind them.
     secrets: Arc<[Used]>,

@@ -1,5 +1,6 @@
 //! The end of the process: stop accepting, finish what is in flight, leave.
 
+use crate::listener::http::LAST_CALL;
 use std::time::{Duration, Instant};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -22,6 +23,8 @@ pub(super) enum End {
     Drain,
     /// At once.
     Now,
+    /// As with [`Drain`](Self::Drain), while another process goes on with the listening sockets.
+    HandOver,
 }
 
 impl Signals {
@@ -44,14 +47,27 @@ impl Signals {
     }
 }
 
-/// Waits until nothing is in flight, or for `limit`; how much was left.
-pub(super) async fn drained(in_flight: impl Fn() -> u64, limit: Duration) -> u64 {
-    let deadline = Instant::now() + limit;
+/// What there is to wait for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Load {
+    /// Requests and sessions that are being served.
+    pub(super) in_flight: u64,
+    /// Client connections that are open, idle ones among them.
+    pub(super) connections: u64,
+}
+
+/// Waits until nothing is in flight and idle connections had their last call, or for `limit`; how much was left.
+pub(super) async fn drained(load: impl Fn() -> Load, limit: Duration) -> u64 {
+    let start = Instant::now();
     let mut quiet_since = None;
     loop {
-        let in_flight = in_flight();
+        let Load {
+            in_flight,
+            connections,
+        } = load();
         let now = Instant::now();
-        if in_flight == 0 {
+        let called = connections == 0 || now.duration_since(start) >= LAST_CALL;
+        if in_flight == 0 && called {
             let since = *quiet_since.get_or_insert(now);
             if now.duration_since(since) >= QUIET {
                 return 0;
@@ -59,9 +75,45 @@ pub(super) async fn drained(in_flight: impl Fn() -> u64, limit: Duration) -> u64
         } else {
             quiet_since = None;
         }
-        if now >= deadline {
+        if now.duration_since(start) >= limit {
             return in_flight;
         }
         tokio::time::sleep(TICK).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMIT: Duration = Duration::from_secs(30);
+
+    fn load(in_flight: u64, connections: u64) -> Load {
+        Load {
+            in_flight,
+            connections,
+        }
+    }
+
+    #[tokio::test]
+    async fn nobody_there_is_waited_for_no_longer_than_it_takes_to_be_sure() {
+        let start = Instant::now();
+        assert_eq!(drained(|| load(0, 0), LIMIT).await, 0);
+        assert!(start.elapsed() < LAST_CALL, "{:?}", start.elapsed());
+    }
+
+    #[tokio::test]
+    async fn idle_connections_have_their_last_call() {
+        let start = Instant::now();
+        assert_eq!(drained(|| load(0, 3), LIMIT).await, 0);
+        assert!(start.elapsed() >= LAST_CALL, "{:?}", start.elapsed());
+    }
+
+    #[tokio::test]
+    async fn what_is_in_flight_is_waited_for_until_the_limit() {
+        let limit = Duration::from_millis(300);
+        let start = Instant::now();
+        assert_eq!(drained(|| load(2, 2), limit).await, 2);
+        assert!(start.elapsed() >= limit);
     }
 }

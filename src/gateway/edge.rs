@@ -1,9 +1,14 @@
 //! The data plane's listeners: from settings to sockets that accept.
 
-use super::{Failure, connections::Counted, options};
+use super::{
+    Failure,
+    connections::Counted,
+    options,
+    sockets::{self, Sockets},
+};
 use crate::{
     listener::{
-        Address, BindError, Bound, Census, Counters, Edge, Listener, ProxyProtocol, Reason, Serve,
+        Address, Bound, Census, Counters, Edge, Listener, ProxyProtocol, Reason, Serve,
         SocketOptions, Stop, Tls,
     },
     observe::{
@@ -17,14 +22,14 @@ use std::sync::Arc;
 /// The key of a setting, an address that it names, and who gives certificates there.
 type Wanted = (&'static str, Address, Option<Arc<dyn Tls>>);
 
-/// Binds all listeners of HTTP and accepts on them until `stop`. To be called inside the runtime that is to serve.
-pub(super) fn open(
+/// Binds all listeners of HTTP: a gateway that cannot have them all serves nobody. To be called inside the runtime that is to
+/// serve.
+pub(super) fn bind_all(
     settings: &Settings,
     http: Arc<dyn Serve>,
     tls: Option<Arc<dyn Tls>>,
-    edge: &Arc<Edge>,
-    stop: &Stop,
-) -> Result<(), Failure> {
+    sockets: &Sockets,
+) -> Result<Vec<(Bound, Listener)>, Failure> {
     let plain = |setting, address| (setting, address, None);
     let mut wanted: Vec<Wanted> = Vec::new();
     let listen = &settings.listen;
@@ -40,7 +45,6 @@ pub(super) fn open(
         let https = listen.https.iter().flat_map(|a| a.iter());
         wanted.extend(https.map(|a| ("listen.https", Address::Tcp(a), Some(tls.clone()))));
     }
-    // All are bound before one accepts: a gateway that cannot have them all serves nobody.
     let mut bound = Vec::with_capacity(wanted.len());
     for (setting, address, tls) in wanted {
         let listener = Listener {
@@ -52,17 +56,34 @@ pub(super) fn open(
             serve: http.clone(),
             address,
         };
-        bound.push((bind(&listener).map_err(Failure::new)?, listener));
+        bound.push((bind(&listener, sockets)?, listener));
     }
+    Ok(bound)
+}
+
+/// Accepts on them until `stop`.
+pub(super) fn accept_all(bound: Vec<(Bound, Listener)>, edge: &Arc<Edge>, stop: &Stop) {
     for (bound, listener) in bound {
         tracing::info!(address = %listener.address, tls = listener.tls.is_some(), "serving HTTP");
         tokio::spawn(edge.clone().accept(bound, listener, stop.clone()));
     }
-    Ok(())
 }
 
-pub(super) fn bind(listener: &Listener) -> Result<Bound, BindError> {
-    Bound::open(listener.setting, &listener.address, &listener.socket, None)
+pub(super) fn bind(listener: &Listener, sockets: &Sockets) -> Result<Bound, Failure> {
+    let label = match &listener.address {
+        Address::Tcp(address) => sockets::tcp(*address),
+        Address::Unix(path) => sockets::unix(path),
+    };
+    let inherited = sockets.take(&label);
+    let bound = Bound::open(
+        listener.setting,
+        &listener.address,
+        &listener.socket,
+        inherited,
+    )
+    .map_err(Failure::new)?;
+    sockets.keep(label, &bound)?;
+    Ok(bound)
 }
 
 /// What all listeners share.

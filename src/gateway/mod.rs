@@ -2,19 +2,25 @@
 
 mod check;
 mod connections;
+mod control;
 mod drain;
 mod edge;
 mod error_log;
 mod explain;
+mod handover;
 mod handshakes;
 mod memory;
+mod notify;
 mod open;
 mod options;
+mod ready;
 mod reports;
 mod rotate;
 mod run;
 mod sealed;
+mod sockets;
 mod streams;
+mod upgrade;
 
 use crate::{
     cli::{Arguments, Command},
@@ -100,9 +106,10 @@ impl Gateway {
                 balancers: self.balancers,
             };
             match arguments.command {
-                Command::Run(run) => run::run(parts, run.settings),
+                Command::Run(run) => run::run(parts, run),
                 Command::Check(check) => check::check(parts, &check),
                 Command::Explain(explain) => explain::explain(parts, &explain),
+                Command::Ready(ready) => ready::ready(&ready),
             }
         });
         match done {

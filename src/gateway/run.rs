@@ -2,31 +2,33 @@
 
 use super::{
     Failure, Parts,
-    drain::{self, End, Signals},
+    control::Endpoints,
+    drain::{self, End, Load, Signals},
     edge, error_log,
+    handover::Predecessor,
     handshakes::Handshakes,
-    memory, open, options,
+    memory,
+    notify::Notify,
+    open, options,
     reports::Reports,
     rotate::Rotations,
     sealed::Sealed,
+    sockets::Sockets,
     streams,
+    upgrade::Upgrade,
 };
 use crate::{
-    admin, cli,
+    cli,
     compile::State,
     listener::{Counters, Stop, http::Http},
     observe::{self, AccessLog, Metrics, metrics::Family},
     proxy::Proxy,
-    settings::{KeyOrigin, Role, Settings, admin_keys, environment},
+    settings::{Settings, environment},
     status::{self, Life},
     sync::Authority,
 };
-use std::{
-    net::SocketAddr,
-    sync::Arc,
-    time::{Duration, Instant},
-};
-use tokio::{net::TcpListener, runtime::Runtime};
+use std::{path::PathBuf, sync::Arc, time::Duration};
+use tokio::runtime::Runtime;
 
 /// A store that gives no configuration for so long at start ends the process: something is wrong that waiting does not mend.
 const FIRST_CONFIGURATION: Duration = Duration::from_secs(120);
@@ -36,8 +38,27 @@ const FINISH: Duration = Duration::from_secs(5);
 const CONTROL_THREADS: usize = 2;
 
 /// Serves until told to stop.
-pub(super) fn run(parts: Parts, file: cli::SettingsFile) -> Result<(), Failure> {
-    let settings = Settings::load(file.config.as_deref(), environment()).map_err(Failure::new)?;
+pub(super) fn run(parts: Parts, arguments: cli::Run) -> Result<(), Failure> {
+    let met = arguments.take_over.then(Predecessor::meet).transpose()?;
+    let (predecessor, inherited) = met.unzip();
+    let sockets = Sockets::new(inherited.unwrap_or_default());
+    let served = start(parts, &arguments, predecessor.as_ref(), Arc::new(sockets));
+    if let (Some(predecessor), Err(failure)) = (&predecessor, &served) {
+        predecessor.failed(failure);
+    }
+    served
+}
+
+fn start(
+    parts: Parts,
+    arguments: &cli::Run,
+    predecessor: Option<&Predecessor>,
+    sockets: Arc<Sockets>,
+) -> Result<(), Failure> {
+    // Before somebody puts another file in its place.
+    let program = std::env::current_exe().map_err(Failure::new)?;
+    let settings = Settings::load(arguments.settings.config.as_deref(), environment())
+        .map_err(Failure::new)?;
     observe::log::install(&settings.log).map_err(Failure::new)?;
     let control = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(CONTROL_THREADS)
@@ -55,6 +76,9 @@ pub(super) fn run(parts: Parts, file: cli::SettingsFile) -> Result<(), Failure> 
     )?;
     let staples = workshop.tls.staples.clone();
     control.spawn(staples.follow(settings.tls.ocsp_reload.0));
+    if let Some(predecessor) = predecessor {
+        predecessor.ask_for_store()?;
+    }
     let authority = control.block_on(async {
         let store = open::store(&settings).await?;
         let store = Sealed::over(store, &workshop.sealer);
@@ -70,8 +94,29 @@ pub(super) fn run(parts: Parts, file: cli::SettingsFile) -> Result<(), Failure> 
     control.spawn(memory::follow(authority.status()));
     let access_log = access_log(&settings, &metrics)?;
     export(&metrics, &authority).map_err(Failure::new)?;
-    serve_control(&control, &settings, &authority, &metrics, &life)?;
-    serve_traffic(control, &settings, &authority, &metrics, access_log, life)
+    let house = House {
+        settings: &settings,
+        authority: &authority,
+        metrics: &metrics,
+        life,
+        access_log,
+        sockets,
+        predecessor,
+        program,
+    };
+    serve(control, house)
+}
+
+/// What serving takes.
+struct House<'a> {
+    settings: &'a Settings,
+    authority: &'a Arc<Authority>,
+    metrics: &'a Arc<Metrics>,
+    life: Arc<Life>,
+    access_log: Option<Arc<AccessLog>>,
+    sockets: Arc<Sockets>,
+    predecessor: Option<&'a Predecessor>,
+    program: PathBuf,
 }
 
 /// Waits until a configuration serves. A file that is refused at the very start ends the process: there is no last good one.
@@ -154,91 +199,38 @@ async fn count_changes(authority: Arc<Authority>, metrics: Arc<Metrics>) {
     }
 }
 
-/// The Admin API, the control API and the metrics page, each on its own listener.
-fn serve_control(
-    control: &Runtime,
-    settings: &Settings,
-    authority: &Arc<Authority>,
-    metrics: &Arc<Metrics>,
-    life: &Arc<Life>,
-) -> Result<(), Failure> {
-    if settings.admin.enabled {
-        let listener = listen(control, "admin.listen", settings.admin.listen.0)?;
-        let router = admin::router(Arc::new(admin(settings, authority)?));
-        control.spawn(admin::serve(listener, router, std::future::pending()));
-    }
-    // These answer until the process ends: readiness has to be seen to turn false.
-    let paths = options::of_proxy(settings).target;
-    let api = Arc::new(status::Control::new(authority.clone(), paths, life.clone()));
-    let listener = listen(control, "control.listen", settings.control.listen.0)?;
-    control.spawn(status::serve(
-        listener,
-        status::control_router(api),
-        std::future::pending(),
-    ));
-    let page = metrics.clone();
-    let page = move || page.page(Instant::now()).map_err(|e| e.to_string());
-    let listener = listen(control, "metrics.listen", settings.metrics.listen.0)?;
-    let router = status::metrics_router(page, &settings.metrics.path);
-    control.spawn(status::serve(listener, router, std::future::pending()));
-    Ok(())
-}
-
-/// The Admin API with its keys; without one in the settings, the first start makes it.
-fn admin(settings: &Settings, authority: &Arc<Authority>) -> Result<admin::Admin, Failure> {
-    if settings.admin.key.is_none() && settings.admin.keys.is_empty() {
-        open::data_dir(&settings.data_dir)?;
-    }
-    let (keys, origin) = admin_keys(&settings.admin, &settings.data_dir).map_err(Failure::new)?;
-    match &origin {
-        KeyOrigin::Created(path) => {
-            tracing::info!(file = %path.display(), "no Admin key was configured: a new one was written to this file");
-        }
-        KeyOrigin::File(path) => {
-            tracing::info!(file = %path.display(), "the Admin key is that of this file")
-        }
-        KeyOrigin::Settings => {}
-    }
-    let role = |role| match role {
-        Role::Admin => admin::Role::Admin,
-        Role::Viewer => admin::Role::Viewer,
+/// Serves until a signal ends it.
+fn serve(control: Runtime, house: House<'_>) -> Result<(), Failure> {
+    let House {
+        settings,
+        authority,
+        metrics,
+        life,
+        access_log,
+        sockets,
+        predecessor,
+        program,
+    } = house;
+    // The word for the endpoints beside the traffic. They answer to the end, unless another process answers in their place.
+    let (leaving, left) = Stop::new();
+    let mut endpoints = {
+        let _inside = control.enter();
+        let bound = Endpoints::bind(settings, authority, metrics, &life, &sockets, &left)?;
+        Some(bound)
     };
-    let keys = keys.iter().map(|k| (k.key.expose(), role(k.role)));
-    let keys = admin::AdminKeys::new(keys).map_err(Failure::new)?;
-    let mut options = admin::Options::new(settings.admin.server_header.value().clone());
-    options.max_body = settings.admin.max_body_size;
-    options.cors = settings.admin.cors;
-    options.allow = settings.admin.allow.set().clone();
-    options.stream = settings.stream.enabled();
-    Ok(admin::Admin::new(authority.clone(), keys, options))
-}
-
-fn listen(control: &Runtime, setting: &str, address: SocketAddr) -> Result<TcpListener, Failure> {
-    control.block_on(TcpListener::bind(address)).map_err(|e| {
-        Failure(format!(
-            "settings: {setting}: cannot listen on {address}: {e}"
-        ))
-    })
-}
-
-/// Serves traffic until a signal ends it.
-fn serve_traffic(
-    control: Runtime,
-    settings: &Settings,
-    authority: &Arc<Authority>,
-    metrics: &Arc<Metrics>,
-    access_log: Option<Arc<AccessLog>>,
-    life: Arc<Life>,
-) -> Result<(), Failure> {
+    if predecessor.is_none()
+        && let Some(endpoints) = endpoints.take()
+    {
+        endpoints.serve(control.handle());
+    }
     let workers = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(settings.worker_threads().get())
         .thread_name("crossway")
         .enable_all()
         .build()
         .map_err(Failure::new)?;
-    let traffic = metrics.traffic().clone();
     let reports = Arc::new(Reports {
-        traffic: traffic.clone(),
+        traffic: metrics.traffic().clone(),
         metrics: metrics.clone(),
         access_log: access_log.clone(),
     });
@@ -253,34 +245,60 @@ fn serve_traffic(
         counters,
     ));
     let tls = Arc::new(Handshakes(authority.current()));
+    let (mut signals, rotations, mut upgrade) = {
+        let _inside = control.enter();
+        let store = authority.store().clone();
+        (
+            Signals::new().map_err(Failure::new)?,
+            Rotations::new().map_err(Failure::new)?,
+            Upgrade::new(program, sockets.clone(), store).map_err(Failure::new)?,
+        )
+    };
     let (stopping, stop) = Stop::new();
     {
         let _inside = workers.enter();
-        edge::open(settings, http, Some(tls), &edge, &stop)?;
-        streams::open(settings, authority.current(), metrics, &edge, &stop)?;
+        // All are bound before one accepts: a connection that is accepted is served.
+        let bound = edge::bind_all(settings, http, Some(tls), &sockets)?;
+        let streams = streams::bind(settings, authority.current(), metrics, &sockets)?;
+        sockets.close_unused();
+        edge::accept_all(bound, &edge, &stop);
+        streams.serve(&edge, &stop)?;
     }
-    let (mut signals, rotations) = {
-        let _inside = control.enter();
-        let signals = Signals::new().map_err(Failure::new)?;
-        (signals, Rotations::new().map_err(Failure::new)?)
-    };
     control.spawn(rotations.follow(access_log.clone()));
     let finishers = authority.state().workshop().shared.finishers().clone();
+    let notify = Notify::from_environment();
     life.begin();
+    if let Some(endpoints) = endpoints.take() {
+        endpoints.serve(control.handle());
+    }
+    if let Some(predecessor) = predecessor {
+        predecessor.serving();
+    }
+    notify.ready();
     control.block_on(async {
-        let end = signals.wait().await;
-        life.end();
-        stopping.give();
-        if end == End::Drain {
-            let streams = metrics.streams();
-            let in_flight = || traffic.totals().in_flight + streams.open_connections();
-            let left = drain::drained(in_flight, settings.shutdown.drain_timeout.0).await;
-            if left > 0 {
-                tracing::warn!(
-                    left,
-                    "the drain timeout ended requests and TCP sessions that were in flight"
-                );
+        let mut end = tokio::select! {
+            end = signals.wait() => end,
+            () = upgrade.done() => End::HandOver,
+        };
+        if end == End::HandOver {
+            // The service stays ready: that of the other process.
+            leaving.hand_over();
+            stopping.hand_over();
+        } else {
+            life.end();
+            notify.stopping();
+            let delay = settings.shutdown.readiness_delay.0;
+            if end == End::Drain && !delay.is_zero() {
+                // Whoever signals again has waited enough.
+                if let Ok(next) = tokio::time::timeout(delay, signals.wait()).await {
+                    end = next;
+                }
             }
+            stopping.give();
+        }
+        sockets.close();
+        if end != End::Now {
+            drain(metrics, settings.shutdown.drain_timeout.0).await;
             if !finishers.finish(FINISH).await {
                 tracing::warn!("not everything that waited in queues could be sent");
             }
@@ -294,4 +312,22 @@ fn serve_traffic(
     workers.shutdown_background();
     control.shutdown_background();
     Ok(())
+}
+
+async fn drain(metrics: &Metrics, limit: Duration) {
+    let (traffic, streams) = (metrics.traffic(), metrics.streams());
+    let under_way = || {
+        let totals = traffic.totals();
+        Load {
+            in_flight: totals.in_flight + streams.open_connections(),
+            connections: totals.active,
+        }
+    };
+    let left = drain::drained(under_way, limit).await;
+    if left > 0 {
+        tracing::warn!(
+            left,
+            "the drain timeout ended requests and TCP sessions that were in flight"
+        );
+    }
 }

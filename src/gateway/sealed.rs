@@ -114,4 +114,12 @@ impl Store for Sealed {
     fn writable(&self) -> bool {
         self.store.writable()
     }
+
+    async fn release(&self) -> Result<(), StoreError> {
+        self.store.release().await
+    }
+
+    async fn reclaim(&self) -> Result<(), StoreError> {
+        self.store.reclaim().await
+    }
 }

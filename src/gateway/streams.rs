@@ -1,8 +1,11 @@
 //! The listeners for TCP, TLS and UDP.
 
-use super::{Failure, edge};
+use super::{
+    Failure, edge,
+    sockets::{self, Sockets},
+};
 use crate::{
-    listener::{Address, Edge, Listener, ProxyProtocol, Stop, Tls},
+    listener::{Address, Bound, Edge, Listener, ProxyProtocol, Stop, Tls},
     observe::Metrics,
     settings::{Settings, Stream, StreamTls, TcpListener},
     snapshot::Current,
@@ -12,33 +15,51 @@ use rustls::{ServerConfig, server::ClientHello};
 use std::{net::SocketAddr, sync::Arc};
 use tokio::net::UdpSocket;
 
-/// Opens the listeners that the settings name, and serves on them until `stop`. To be called inside the runtime that is to
-/// serve.
-pub(super) fn open(
+/// The listeners that the settings name, bound and not served yet.
+pub(super) struct Streams {
+    proxy: Arc<StreamProxy>,
+    tcp: Vec<(Bound, Listener)>,
+    udp: Vec<(SocketAddr, UdpSocket)>,
+}
+
+/// Binds the listeners that the settings name. To be called inside the runtime that is to serve.
+pub(super) fn bind(
     settings: &Settings,
     current: Arc<Current>,
     metrics: &Arc<Metrics>,
-    edge: &Arc<Edge>,
-    stop: &Stop,
-) -> Result<(), Failure> {
+    sockets: &Sockets,
+) -> Result<Streams, Failure> {
     let stream = &settings.stream;
     let tls: Arc<dyn Tls> = Arc::new(AnyProtocol(current.clone()));
     let proxy = StreamProxy::new(current, of_sessions(stream), metrics.clone());
-    for tcp in stream.tcp.iter() {
-        let listener = listener(settings, tcp, &proxy, &tls);
-        let bound = edge::bind(&listener).map_err(Failure::new)?;
-        tracing::info!(address = %tcp.address, tls = ?tcp.tls, "serving TCP");
-        tokio::spawn(edge.clone().accept(bound, listener, stop.clone()));
+    let mut tcp = Vec::new();
+    for one in stream.tcp.iter() {
+        let listener = listener(settings, one, &proxy, &tls);
+        tcp.push((edge::bind(&listener, sockets)?, listener));
     }
+    let mut udp = Vec::new();
     for address in stream.udp.iter().flat_map(|udp| udp.iter()) {
-        let socket = udp_socket(address)?;
-        let server = socket.local_addr().map_err(Failure::new)?;
-        let listener = proxy.listener(&address.to_string(), false);
-        tracing::info!(%address, "serving UDP");
-        let serving = proxy.clone();
-        tokio::spawn(serving.serve_udp(socket, server, listener, stop.clone()));
+        udp.push((address, udp_socket(address, sockets)?));
     }
-    Ok(())
+    Ok(Streams { proxy, tcp, udp })
+}
+
+impl Streams {
+    /// Serves on them until `stop`. To be called inside the runtime that is to serve.
+    pub(super) fn serve(self, edge: &Arc<Edge>, stop: &Stop) -> Result<(), Failure> {
+        for (bound, listener) in self.tcp {
+            tracing::info!(address = %listener.address, tls = listener.tls.is_some(), "serving TCP");
+            tokio::spawn(edge.clone().accept(bound, listener, stop.clone()));
+        }
+        for (address, socket) in self.udp {
+            let server = socket.local_addr().map_err(Failure::new)?;
+            let listener = self.proxy.listener(&address.to_string(), false);
+            tracing::info!(%address, "serving UDP");
+            let serving = self.proxy.clone();
+            tokio::spawn(serving.serve_udp(socket, server, listener, stop.clone()));
+        }
+        Ok(())
+    }
 }
 
 fn of_sessions(stream: &Stream) -> Options {
@@ -75,16 +96,23 @@ fn listener(
     }
 }
 
-fn udp_socket(address: SocketAddr) -> Result<UdpSocket, Failure> {
-    let bound = std::net::UdpSocket::bind(address).and_then(|socket| {
+fn udp_socket(address: SocketAddr, sockets: &Sockets) -> Result<UdpSocket, Failure> {
+    let label = sockets::udp(address);
+    let opened = match sockets.take(&label) {
+        Some(inherited) => Ok(inherited.into()),
+        None => std::net::UdpSocket::bind(address),
+    };
+    let bound = opened.and_then(|socket: std::net::UdpSocket| {
         socket.set_nonblocking(true)?;
         UdpSocket::from_std(socket)
     });
-    bound.map_err(|e| {
+    let bound = bound.map_err(|e| {
         Failure(format!(
             "settings: stream.udp: cannot listen on {address}: {e}"
         ))
-    })
+    })?;
+    sockets.keep(label, &bound)?;
+    Ok(bound)
 }
 
 /// The certificates of the configuration that serves, for protocols that the gateway does not know: none is negotiated

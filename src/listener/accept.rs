@@ -45,7 +45,7 @@ impl Edge {
     }
 
     /// Accepts connections until `stop` says otherwise, then closes the listener. Connections go on in tasks of their own.
-    pub async fn accept(self: Arc<Self>, bound: Bound, listener: Listener, mut stop: Stop) {
+    pub async fn accept(self: Arc<Self>, mut bound: Bound, listener: Listener, mut stop: Stop) {
         let listener = Arc::new(listener);
         let mut given = stop.clone();
         let given = given.given();
@@ -53,7 +53,7 @@ impl Edge {
         loop {
             let accepted = tokio::select! {
                 biased;
-                () = &mut given => return,
+                () = &mut given => break,
                 accepted = accept(&bound) => accepted,
             };
             let (socket, peer) = match accepted {
@@ -72,6 +72,7 @@ impl Edge {
                 Err(reason) => self.counters.count(reason),
             }
         }
+        bound.unlink(!stop.has_successor());
     }
 
     async fn accept_failed(&self, error: &io::Error, stop: &mut Stop) {

@@ -5,7 +5,7 @@ use std::{
     fmt, io,
     net::SocketAddr,
     os::{
-        fd::OwnedFd,
+        fd::{AsFd, BorrowedFd, OwnedFd},
         unix::fs::{FileTypeExt, PermissionsExt},
     },
     path::{Path, PathBuf},
@@ -71,10 +71,7 @@ pub struct Bound(pub(super) Kind);
 #[derive(Debug)]
 pub(super) enum Kind {
     Tcp(TcpListener),
-    Unix(
-        UnixListener,
-        #[expect(dead_code, reason = "it is there to be dropped")] Unlink,
-    ),
+    Unix(UnixListener, Unlink),
 }
 
 impl Bound {
@@ -105,6 +102,22 @@ impl Bound {
         match &self.0 {
             Kind::Tcp(listener) => listener.local_addr().ok(),
             Kind::Unix(..) => None,
+        }
+    }
+
+    /// Whether the path of a Unix socket goes when this is dropped. At first it does when it was made here.
+    pub(super) fn unlink(&mut self, yes: bool) {
+        if let Kind::Unix(_, unlink) = &mut self.0 {
+            unlink.armed = yes;
+        }
+    }
+}
+
+impl AsFd for Bound {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match &self.0 {
+            Kind::Tcp(listener) => listener.as_fd(),
+            Kind::Unix(listener, _) => listener.as_fd(),
         }
     }
 }
@@ -144,12 +157,20 @@ fn unix_listener(
     if let Some(fd) = inherited {
         let listener = std::os::unix::net::UnixListener::from(fd);
         listener.set_nonblocking(true)?;
-        return UnixListener::from_std(listener).map(|l| Kind::Unix(l, Unlink(path.to_owned())));
+        // Whoever bound it may go on with it.
+        let unlink = Unlink {
+            path: path.to_owned(),
+            armed: false,
+        };
+        return UnixListener::from_std(listener).map(|l| Kind::Unix(l, unlink));
     }
     remove_stale(path)?;
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
     socket.bind(&socket2::SockAddr::unix(path)?)?;
-    let unlink = Unlink(path.to_owned());
+    let unlink = Unlink {
+        path: path.to_owned(),
+        armed: true,
+    };
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(options.mode))?;
     socket.listen(options.backlog.try_into().unwrap_or(i32::MAX))?;
     socket.set_nonblocking(true)?;
@@ -174,12 +195,18 @@ fn remove_stale(path: &Path) -> io::Result<()> {
 
 /// The path of a Unix socket; it goes when nobody listens there any more.
 #[derive(Debug)]
-pub(super) struct Unlink(PathBuf);
+pub(super) struct Unlink {
+    path: PathBuf,
+    armed: bool,
+}
 
 impl Drop for Unlink {
     fn drop(&mut self) {
-        if let Err(error) = std::fs::remove_file(&self.0) {
-            tracing::debug!(path = %self.0.display(), %error, "a socket was not removed");
+        if !self.armed {
+            return;
+        }
+        if let Err(error) = std::fs::remove_file(&self.path) {
+            tracing::debug!(path = %self.path.display(), %error, "a socket was not removed");
         }
     }
 }

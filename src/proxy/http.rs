@@ -5,32 +5,23 @@ use super::{
     exchange::Stage,
     failure, forward, grpc, mtls,
     reply::{self, insert},
-    response,
+    response, tries,
 };
 use crate::{listener::http::Refusal, snapshot::Current};
 use async_trait::async_trait;
 use bytes::Bytes;
 use crossway_sdk::{
-    balance::Outcome as NodeOutcome,
-    exchange::Exchange,
-    expectation,
-    flow::Reply,
-    plugin::Phases,
-    request::{ResponseSource, Try},
-    variables::{self, View},
+    exchange::Exchange, expectation, flow::Reply, plugin::Phases, request::ResponseSource,
+    variables,
 };
-use http::{HeaderMap, HeaderName, HeaderValue, Version, header};
+use http::{HeaderMap, HeaderName, Version, header};
 use pingora_core::{
     Error, ErrorType, Result, modules::http::HttpModules, protocols::Digest,
     upstreams::peer::HttpPeer,
 };
 use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::{FailToProxy, ProxyHttp, Session};
-use std::{
-    any::Any,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{any::Any, sync::Arc, time::Duration};
 
 const X_APISIX_UPSTREAM_STATUS: HeaderName = HeaderName::from_static("x-apisix-upstream-status");
 
@@ -69,42 +60,6 @@ impl Proxy {
         )
         .await?;
         Ok(true)
-    }
-
-    /// Whether another node may be tried.
-    fn may_retry(&self, flight: &InFlight) -> bool {
-        let Some(upstream) = &flight.upstream else {
-            return false;
-        };
-        let tries = flight.request.tries.iter().filter(|t| !t.stale).count();
-        let tries = u32::try_from(tries).unwrap_or(u32::MAX);
-        let in_time = match (upstream.spec().retry_timeout, flight.first_pick) {
-            (Some(limit), Some(first)) if !limit.is_zero() => first.elapsed() < limit,
-            _ => true,
-        };
-        tries < upstream.attempts() && in_time
-    }
-
-    /// Puts down that the node in use failed.
-    fn node_failed(&self, flight: &mut InFlight, error: &Error) {
-        let status = if failure::is_timeout(error) { 504 } else { 502 };
-        if let Some(attempt) = flight.request.tries.last_mut() {
-            attempt.status = Some(status);
-            attempt.ended = Some(attempt.began.elapsed());
-        }
-        if let Some(mut picked) = flight.picked.take() {
-            if failure::is_timeout(error) {
-                picked.node().report_timeout();
-            } else {
-                picked.node().report_tcp_failure();
-            }
-            flight.tried.insert(picked.index());
-            picked.report(NodeOutcome {
-                connect: None,
-                response: None,
-                failed: true,
-            });
-        }
     }
 }
 
@@ -168,56 +123,7 @@ impl ProxyHttp for Proxy {
         session: &mut Session,
         flight: &mut Self::CTX,
     ) -> Result<Box<HttpPeer>> {
-        let Some(upstream) = flight.upstream.clone() else {
-            return Error::e_explain(ErrorType::HTTPStatus(503), "no upstream");
-        };
-        let key = match flight.hash_key {
-            Some(key) => key,
-            None => {
-                let key = upstream.hash_key(&View {
-                    session,
-                    request: &flight.request,
-                });
-                flight.hash_key = Some(key);
-                key
-            }
-        };
-        flight.first_pick.get_or_insert_with(Instant::now);
-        let picked = match upstream.pick(key, &flight.tried) {
-            Ok(picked) => picked,
-            Err(error) => {
-                let status = ErrorType::HTTPStatus(error.status().as_u16());
-                return Error::e_explain(status, error.to_string());
-            }
-        };
-        let node = picked.node();
-        flight.request.tries.push(Try {
-            address: Some(picked.address()),
-            host: node.host().clone(),
-            port: node.port(),
-            scheme: upstream.spec().scheme.as_str(),
-            status: None,
-            stale: false,
-            began: Instant::now(),
-            connected: None,
-            answered: None,
-            ended: None,
-        });
-        let mut peer = {
-            let chosen = flight
-                .request
-                .rewritten
-                .host
-                .as_ref()
-                .and_then(|h| h.to_str().ok());
-            let host = chosen.unwrap_or_else(|| decide::authority(session.req_header()));
-            picked.peer(Some(host))
-        };
-        if let Some(timeouts) = flight.route.as_ref().and_then(|r| r.timeouts.as_ref()) {
-            timeouts.apply(&mut peer.options);
-        }
-        flight.picked = Some(picked);
-        Ok(peer)
+        tries::pick(session, flight)
     }
 
     fn fail_to_connect(
@@ -225,11 +131,9 @@ impl ProxyHttp for Proxy {
         _: &mut Session,
         _: &HttpPeer,
         flight: &mut Self::CTX,
-        mut error: Box<Error>,
+        error: Box<Error>,
     ) -> Box<Error> {
-        self.node_failed(flight, &error);
-        error.set_retry(self.may_retry(flight));
-        error
+        tries::not_connected(flight, error)
     }
 
     async fn connected_to_upstream(
@@ -311,7 +215,7 @@ impl ProxyHttp for Proxy {
             flight.request.upstream_head = Some(Box::new(head.clone()));
         }
         let shown = self.options.show_upstream_status || head.status.is_server_error();
-        if let Some(value) = shown.then(|| upstream_status(flight)).flatten() {
+        if let Some(value) = shown.then(|| tries::statuses(flight)).flatten() {
             insert(head, &X_APISIX_UPSTREAM_STATUS, value);
         }
         if !reply::dress(session, flight, &self.options, head) {
@@ -349,35 +253,12 @@ impl ProxyHttp for Proxy {
         &self,
         _: &HttpPeer,
         session: &mut Session,
-        mut error: Box<Error>,
+        error: Box<Error>,
         flight: &mut Self::CTX,
         reused: bool,
     ) -> Box<Error> {
         body::take_back(session, flight);
-        let of_node = matches!(error.esource(), pingora_core::ErrorSource::Upstream);
-        if !of_node || flight.stage >= Stage::Answering {
-            error.set_retry(false);
-            return error;
-        }
-        // What a node has seen may be sent again only when that does no harm (RFC 9110 §9.2.2).
-        let repeatable =
-            session.req_header().method.is_idempotent() && !session.retry_buffer_truncated();
-        if reused
-            && repeatable
-            && !failure::is_timeout(&error)
-            && !flight.request.tries.iter().any(|t| t.stale)
-        {
-            // The node closed an idle connection as we took it: it did not fail. Once, try it again.
-            flight.picked = None;
-            if let Some(attempt) = flight.request.tries.last_mut() {
-                attempt.stale = true;
-            }
-            error.set_retry(true);
-            return error;
-        }
-        self.node_failed(flight, &error);
-        error.set_retry(repeatable && self.may_retry(flight));
-        error
+        tries::broken(session, flight, error, reused)
     }
 
     async fn fail_to_proxy(
@@ -428,15 +309,7 @@ impl ProxyHttp for Proxy {
 
     async fn logging(&self, session: &mut Session, _: Option<&Error>, flight: &mut Self::CTX) {
         body::take_back(session, flight);
-        if let Some(mut picked) = flight.picked.take() {
-            let attempt = flight.request.tries.last();
-            let failed = attempt.is_none_or(|a| a.status.is_none());
-            picked.report(NodeOutcome {
-                connect: attempt.and_then(|a| a.connected),
-                response: attempt.and_then(|a| a.answered),
-                failed,
-            });
-        }
+        tries::over(flight);
         if flight.stage > Stage::Arrived && flight.has(Phases::LOG) {
             flight.request.response.bytes_in = variables::request_length(session);
             flight.request.response.bytes_out = variables::bytes_sent(session);
@@ -473,21 +346,9 @@ fn internal(failed: crate::chain::Failed) -> Box<Error> {
     Error::explain(ErrorType::HTTPStatus(500), failed.to_string())
 }
 
-/// The statuses of all nodes that were tried, the last of which decided.
-fn upstream_status(flight: &InFlight) -> Option<HeaderValue> {
-    let tries = flight.request.tries.iter();
-    let statuses: Vec<String> = tries
-        .filter_map(|t| t.status)
-        .map(|s| s.to_string())
-        .collect();
-    HeaderValue::from_str(&statuses.join(", "))
-        .ok()
-        .filter(|value| !value.is_empty())
-}
-
 /// Has the answer that the gateway gives in an upstream's place name the upstream's status.
 fn name_upstream_status(flight: &mut InFlight) {
-    if let Some(value) = upstream_status(flight) {
+    if let Some(value) = tries::statuses(flight) {
         flight
             .request
             .response_headers

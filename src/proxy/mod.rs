@@ -14,6 +14,7 @@ mod reply;
 mod response;
 mod spelling;
 mod stand_in;
+mod tries;
 
 pub use admit::{host_name, is_refused_method};
 pub use exchange::InFlight;

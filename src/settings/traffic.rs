@@ -73,12 +73,17 @@ pub struct Dns {
 pub struct Shutdown {
     /// Seconds that requests in flight get to finish after SIGTERM; fractions are allowed.
     pub drain_timeout: Seconds,
+    /// Seconds between the moment when `/status/ready` says no and the end of accepting connections: load balancers that ask it
+    /// send their requests elsewhere meanwhile. A second signal ends the wait. Fractions are allowed.
+    #[schemars(range(max = 3600))]
+    pub readiness_delay: Seconds,
 }
 
 impl Default for Shutdown {
     fn default() -> Self {
         Self {
             drain_timeout: Seconds(Duration::from_secs(30)),
+            readiness_delay: Seconds(Duration::ZERO),
         }
     }
 }

@@ -18,6 +18,8 @@ use std::{collections::BTreeMap, sync::Arc, time::SystemTime};
 #[derive(Serialize)]
 struct Standing {
     version: &'static str,
+    /// The process.
+    pid: u32,
     started: u64,
     /// In seconds.
     uptime: u64,
@@ -99,6 +101,7 @@ fn stand(control: &Control) -> Standing {
     });
     Standing {
         version: env!("CARGO_PKG_VERSION"),
+        pid: std::process::id(),
         started: seconds(control.started_at),
         uptime: control.started.elapsed().as_secs(),
         draining: control.is_draining(),

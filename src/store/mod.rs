@@ -94,6 +94,23 @@ pub trait Store: Send + Sync + 'static {
     /// Whether [`Store::commit`] can succeed at all.
     fn writable(&self) -> bool;
 
+    /// Lets go of what keeps other processes out, for one that is about to take this one's place. All that was acknowledged is
+    /// durable then; until [`reclaim`](Self::reclaim) nothing can be read or written. Does nothing where nothing keeps others out.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`]; the store is then as before.
+    async fn release(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    /// Takes back what was [released](Self::release). What another process wrote meanwhile, watchers are told.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`]; the store is then still released.
+    async fn reclaim(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
     /// All documents of the group.
     ///
     /// # Errors

@@ -121,7 +121,7 @@ impl Authority {
         });
         let Ok((next, refusals)) = compiled.await else {
             tracing::error!(%revision, "a change could not be compiled; what serves, serves on");
-            self.refuse(revision, &[], false);
+            self.refuse(revision, &[], true);
             return;
         };
         for refusal in &refusals {
@@ -135,15 +135,15 @@ impl Authority {
         let until = Instant::now() + RESOLVE;
         let Some(next) = self.first_secrets(next, RESOLVE).await else {
             tracing::error!(%revision, "a change could not be compiled; what serves, serves on");
-            self.refuse(revision, &[], false);
+            self.refuse(revision, &[], true);
             return;
         };
         self.install(next, until.saturating_duration_since(Instant::now()))
             .await;
-        if !refusals.is_empty() {
-            self.refuse(revision, &refusals, false);
+        match refusals.is_empty() {
+            true => self.status.send_modify(|s| serve(s, revision)),
+            false => self.refuse(revision, &refusals, false),
         }
-        self.status.send_modify(|s| serve(s, revision));
     }
 
     /// Lets a state serve. Names of new upstreams have so long to be resolved.
@@ -169,6 +169,7 @@ impl Authority {
         drop(before);
     }
 
+    /// Puts down a refusal: of the whole change, or of a part of it while the rest serves.
     fn refuse(&self, revision: Revision, refusals: &[Refusal], whole: bool) {
         let state = self.state.load();
         let problems = refusals.iter().take(PROBLEMS).map(|r| RefusedDocument {
@@ -185,7 +186,11 @@ impl Authority {
             problems: problems.collect(),
             serving_older: whole || refusals.iter().all(|r| state.document(&r.key).is_some()),
         };
+        // In one step: a start that is told of a refusal and of nothing that serves would give up.
         self.status.send_modify(|s| {
+            if !whole {
+                serve(s, revision);
+            }
             s.seen = revision.0;
             s.refused_total += refusals.len().max(1) as u64;
             s.refused = Some(refused);

@@ -323,6 +323,11 @@ impl Gateway {
         run_to_end(&all, self.folder.path()).await
     }
 
+    /// Runs another subcommand as it stands.
+    pub async fn run(&self, arguments: &[&str]) -> Output {
+        run_to_end(arguments, self.folder.path()).await
+    }
+
     /// The folder with its settings file and data.
     pub fn folder(&self) -> &Path {
         self.folder.path()

@@ -182,7 +182,7 @@ fn walk(
             }
             Value::Array(items) => {
                 count = items.len();
-                *items = items.iter().filter_map(|item| change(item)).collect();
+                *items = items.iter().filter_map(change).collect();
                 count
             }
             _ => 0,

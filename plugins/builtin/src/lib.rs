@@ -43,6 +43,8 @@ pub mod loki_logger;
 pub mod mocking;
 pub mod multi_auth;
 pub mod opa;
+pub mod openid_connect;
+pub mod opentelemetry;
 pub mod prometheus;
 pub mod proxy_cache;
 pub mod proxy_control;
@@ -132,6 +134,8 @@ pub fn registry() -> Result<Registry, Doubled> {
         .plugin(Definition::of::<mocking::Mocking>())?
         .plugin(Definition::of::<multi_auth::MultiAuth>())?
         .plugin(Definition::of::<opa::Opa>())?
+        .plugin(Definition::of::<openid_connect::OpenidConnect>())?
+        .plugin(Definition::of::<opentelemetry::OpenTelemetry>())?
         .plugin(Definition::of::<prometheus::Prometheus>())?
         .plugin(Definition::of::<proxy_cache::ProxyCache>())?
         .plugin(Definition::of::<proxy_control::ProxyControl>())?

@@ -12,11 +12,15 @@ use async_trait::async_trait;
 use bytes::BytesMut;
 use pingora_core::{apps::HttpServerApp, protocols::http::ServerSession};
 use pingora_timeout::timeout;
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 
 /// HTTP/2's first words (RFC 9113 §3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// So long after the word to stop a connection without a request stays open: closed at once, it would take a request with it
+/// that is on its way.
+pub const LAST_CALL: Duration = Duration::from_secs(1);
 
 /// Serves HTTP on connections, through an application of Pingora's.
 pub struct Http<A> {
@@ -83,8 +87,13 @@ impl<A: HttpServerApp + Send + Sync + 'static> Http<A> {
             };
             let came = tokio::select! {
                 biased;
-                came = timeout(idle, wire.fill()) => came,
-                () = stop.given() => return Next::End,
+                came = timeout(idle, wire.fill()) => Some(came),
+                () = stop.given() => None,
+            };
+            let came = match came {
+                Some(came) => came,
+                // A request may be on its way. The answer to it says that it was the last.
+                None => timeout(LAST_CALL.min(idle), wire.fill()).await,
             };
             match came {
                 Ok(Ok(more)) if more > 0 => {}
@@ -100,17 +109,23 @@ impl<A: HttpServerApp + Send + Sync + 'static> Http<A> {
 
     /// Waits for the rest of a head.
     async fn rest(&self, wire: &mut Wire, stop: &mut Stop, served: u32) -> Next {
-        let deadline = Instant::now() + self.options.header_timeout;
+        let mut deadline = Instant::now() + self.options.header_timeout;
+        let mut last_call = false;
         loop {
             let known = wire.ahead().len();
             let came = tokio::select! {
                 biased;
                 came = tokio::time::timeout_at(deadline, wire.fill()) => came,
-                () = stop.given() => return Next::End,
+                () = stop.given(), if !last_call => {
+                    last_call = true;
+                    deadline = deadline.min(Instant::now() + LAST_CALL);
+                    continue;
+                }
             };
             match came {
                 Ok(Ok(more)) if more > 0 => {}
                 Ok(_) => return Next::End,
+                Err(_) if last_call => return Next::End,
                 Err(_) => {
                     self.counters.count(Reason::HeaderTimeout);
                     return self.refused(wire, 408);

@@ -11,7 +11,7 @@ mod pace;
 mod refusal;
 mod wire;
 
-pub use connection::Http;
+pub use connection::{Http, LAST_CALL};
 pub use cut::Cut;
 pub use refusal::Refusal;
 

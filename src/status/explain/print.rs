@@ -224,35 +224,59 @@ pub enum AskError {
 /// # Errors
 /// [`AskError`]
 pub async fn ask(control: &str, question: &Question) -> Result<Explanation, AskError> {
-    let bad = || AskError::Address(control.to_owned());
-    let uri: Uri = control.parse().map_err(|_| bad())?;
-    let plain = uri.scheme_str().is_none_or(|scheme| scheme == "http");
-    let host = uri.host().filter(|_| plain).ok_or_else(bad)?;
-    let at = format!("{host}:{}", uri.port_u16().unwrap_or(9090));
-    let answer = timeout(PATIENCE, exchange(&at, question)).await;
-    let answer = answer
-        .map_err(|_| AskError::Late(at.clone()))?
-        .map_err(|error| AskError::Unreachable(at.clone(), error))?;
+    let target = format!("/v1/explain?{}", question.to_query());
+    let (at, status, body) = get(control, &target).await?;
     let unexpected = |why: String| AskError::Unexpected(at.clone(), why);
-    let (status, body) =
-        read(&answer).ok_or_else(|| unexpected("its answer is not HTTP".to_owned()))?;
     if status == 200 {
-        return serde_json::from_slice(body).map_err(|error| unexpected(error.to_string()));
+        return serde_json::from_slice(&body).map_err(|error| unexpected(error.to_string()));
     }
-    let refusal = serde_json::from_slice::<serde_json::Value>(body).unwrap_or_default();
+    let refusal = serde_json::from_slice::<serde_json::Value>(&body).unwrap_or_default();
     match refusal.get("error_msg").and_then(|text| text.as_str()) {
         Some(text) => Err(AskError::Refused(status, text.to_owned())),
         None => Err(unexpected(format!("status {status}"))),
     }
 }
 
+/// Asks the gateway whose control API is at `control` whether it takes requests.
+///
+/// # Errors
+/// [`AskError`]; it is [`AskError::Refused`], with the reason, when the gateway says no.
+pub async fn ask_ready(control: &str) -> Result<(), AskError> {
+    let (at, status, body) = get(control, "/status/ready").await?;
+    if status == 200 {
+        return Ok(());
+    }
+    let answer = serde_json::from_slice::<serde_json::Value>(&body).unwrap_or_default();
+    match answer.get("error").and_then(|text| text.as_str()) {
+        Some(text) => Err(AskError::Refused(status, text.to_owned())),
+        None => Err(AskError::Unexpected(at, format!("status {status}"))),
+    }
+}
+
+/// The address that was asked, the status and the body.
+async fn get(control: &str, target: &str) -> Result<(String, u16, Vec<u8>), AskError> {
+    let bad = || AskError::Address(control.to_owned());
+    let uri: Uri = control.parse().map_err(|_| bad())?;
+    let plain = uri.scheme_str().is_none_or(|scheme| scheme == "http");
+    let host = uri.host().filter(|_| plain).ok_or_else(bad)?;
+    let at = format!("{host}:{}", uri.port_u16().unwrap_or(9090));
+    let answer = timeout(PATIENCE, exchange(&at, target)).await;
+    let answer = answer
+        .map_err(|_| AskError::Late(at.clone()))?
+        .map_err(|error| AskError::Unreachable(at.clone(), error))?;
+    match read(&answer) {
+        Some((status, body)) => Ok((at, status, body.to_vec())),
+        None => Err(AskError::Unexpected(
+            at,
+            "its answer is not HTTP".to_owned(),
+        )),
+    }
+}
+
 /// One request over a connection of its own. HTTP/1.0: the answer ends with the connection and comes in one piece.
-async fn exchange(at: &str, question: &Question) -> io::Result<Vec<u8>> {
+async fn exchange(at: &str, target: &str) -> io::Result<Vec<u8>> {
     let mut connection = TcpStream::connect(at).await?;
-    let head = format!(
-        "GET /v1/explain?{} HTTP/1.0\r\nHost: {at}\r\nAccept: application/json\r\n\r\n",
-        question.to_query()
-    );
+    let head = format!("GET {target} HTTP/1.0\r\nHost: {at}\r\nAccept: application/json\r\n\r\n");
     connection.write_all(head.as_bytes()).await?;
     let mut answer = Vec::new();
     connection.take(MAX_ANSWER).read_to_end(&mut answer).await?;

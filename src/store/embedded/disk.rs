@@ -7,9 +7,9 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, Instant, SystemTime};
 
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use redb::{Builder, Database, DatabaseError, ReadTransaction, ReadableDatabase, StorageError};
 use tokio::sync::watch;
 
@@ -21,6 +21,12 @@ const FILE: &str = "crossway.redb";
 const LOCK: &str = "crossway.lock";
 /// A database in the making; worthless until it has its final name.
 const UNFINISHED: &str = "crossway.redb.new";
+
+/// How long readings that are under way have to end when the database is released.
+const READINGS: Duration = Duration::from_secs(10);
+const LOOK_AGAIN: Duration = Duration::from_millis(5);
+/// What is said of a database that another process may have.
+pub(super) const RELEASED: &str = "another process is taking over the store";
 
 /// How a database is opened: a parameter, so that tests can have a disk that fails.
 pub(super) type Opener = Box<dyn Fn(&Path) -> Result<Database, DatabaseError> + Send + Sync>;
@@ -35,7 +41,8 @@ pub(super) struct Disk {
     /// None between a failure and the next successful attempt to open it.
     database: RwLock<Option<Arc<Database>>>,
     trouble: watch::Sender<Option<Trouble>>,
-    _lock: File,
+    /// None while another process may have the database.
+    lock: Mutex<Option<File>>,
 }
 
 impl Disk {
@@ -59,7 +66,7 @@ impl Disk {
             opener,
             database: RwLock::new(None),
             trouble: watch::Sender::new(None),
-            _lock: lock,
+            lock: Mutex::new(Some(lock)),
         };
         let database = disk
             .database_again()
@@ -141,6 +148,48 @@ impl Disk {
             }
             was
         });
+    }
+
+    /// Closes the database and lets other processes have it, once readings have ended. For the writer.
+    pub(super) fn release(&self) -> Result<(), StoreError> {
+        if let Some(mut database) = self.database.write().take() {
+            let deadline = Instant::now() + READINGS;
+            // Dropped here and nowhere else: redb's own lock has to be gone when this returns.
+            while let Err(still) = Arc::try_unwrap(database) {
+                database = still;
+                if Instant::now() >= deadline {
+                    *self.database.write() = Some(database);
+                    let why = format!("{}: it is still being read", self.path.display());
+                    return Err(StoreError::Unavailable(why));
+                }
+                std::thread::park_timeout(LOOK_AGAIN);
+            }
+        }
+        *self.lock.lock() = None;
+        self.trouble.send_replace(Some(Trouble {
+            what: RELEASED.to_owned(),
+            at: None,
+            since: SystemTime::now(),
+        }));
+        Ok(())
+    }
+
+    /// Takes the database back from other processes. For the writer.
+    pub(super) fn reclaim(&self) -> Result<(), StoreError> {
+        let unavailable = |error: &dyn std::fmt::Display| {
+            StoreError::Unavailable(format!("{}: {error}", self.path.display()))
+        };
+        {
+            let mut held = self.lock.lock();
+            if held.is_none() {
+                let file = self.path.with_file_name(LOCK);
+                *held = Some(lock(&file, &self.path).map_err(|error| unavailable(&error))?);
+            }
+        }
+        match self.database_again() {
+            Ok(_) => Ok(()),
+            Err(error) => Err(unavailable(&error)),
+        }
     }
 
     pub(super) fn open_error(&self, error: redb::Error) -> OpenError {

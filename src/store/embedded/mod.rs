@@ -215,6 +215,14 @@ impl Store for EmbeddedStore {
     fn writable(&self) -> bool {
         true
     }
+
+    async fn release(&self) -> Result<(), StoreError> {
+        self.core.writer.release().await
+    }
+
+    async fn reclaim(&self) -> Result<(), StoreError> {
+        self.core.writer.reclaim().await
+    }
 }
 
 enum Portion {

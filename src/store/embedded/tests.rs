@@ -385,3 +385,64 @@ async fn watchers_never_miss_a_write_whose_fsync_failed_too_late() {
     };
     assert_eq!(events.next().await, Some(Err(compacted)));
 }
+
+#[tokio::test]
+async fn another_process_may_have_it_after_all_acknowledged_writes_and_give_it_back() {
+    let directory = TempDir::new().unwrap();
+    let store = open(&directory).unwrap().group("/apisix");
+    store.commit(put("routes/1")).await.unwrap();
+    let loaded = store.load().await.unwrap();
+    let mut events = store.watch(loaded.revision);
+    // Writes that wait are on the disk before the database is let go of.
+    let waiting: Vec<_> = (10..60)
+        .map(|n| {
+            let store = store.clone();
+            tokio::spawn(async move { store.commit(put(&format!("routes/{n}"))).await })
+        })
+        .collect();
+    store.release().await.unwrap();
+    let mut written = 1;
+    for commit in waiting {
+        match commit.await.unwrap() {
+            Ok(_) => written += 1,
+            Err(error) => assert!(error.to_string().contains("taking over"), "{error}"),
+        }
+    }
+    let refused = store.commit(put("routes/2")).await.unwrap_err();
+    assert!(matches!(refused, CommitError::Unavailable(_)), "{refused}");
+    let unread = store.load().await.unwrap_err();
+    assert!(unread.to_string().contains("taking over"), "{unread}");
+
+    let other = open(&directory).unwrap().group("/apisix");
+    assert_eq!(other.load().await.unwrap().entries.len(), written);
+    assert!(store.reclaim().await.is_err(), "the other one has it");
+    other.commit(put("routes/3")).await.unwrap();
+    drop(other);
+
+    store.reclaim().await.unwrap();
+    assert_eq!(store.load().await.unwrap().entries.len(), written + 1);
+    store.commit(put("routes/4")).await.unwrap();
+    assert!(store.trouble().borrow().is_none());
+    // What the other one wrote cannot be told as events: watchers have to load again.
+    let told = async {
+        loop {
+            if let Err(error) = events.next().await.unwrap() {
+                return error;
+            }
+        }
+    };
+    let told = tokio::time::timeout(Duration::from_secs(10), told).await;
+    assert!(matches!(told, Ok(WatchError::Compacted { .. })), "{told:?}");
+}
+
+#[tokio::test]
+async fn a_store_that_was_let_go_of_and_taken_back_untouched_goes_on_as_before() {
+    let directory = TempDir::new().unwrap();
+    let store = open(&directory).unwrap().group("/apisix");
+    store.commit(put("routes/1")).await.unwrap();
+    let mut events = store.watch(Revision(1));
+    store.release().await.unwrap();
+    store.reclaim().await.unwrap();
+    store.commit(put("routes/2")).await.unwrap();
+    assert_eq!(events.next().await.unwrap().unwrap().revision, Revision(2));
+}

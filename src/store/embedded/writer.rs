@@ -11,11 +11,11 @@ use std::time::{Duration, SystemTime};
 use redb::Durability;
 use tokio::sync::oneshot;
 
-use super::disk::{Disk, guarded};
+use super::disk::{Disk, RELEASED, guarded};
 use super::tables::{InGroup, Tables};
 use crate::store::history::History;
 use crate::store::transaction::{Stopped, apply};
-use crate::store::{CommitError, Committed, Event, Group, Revision, Transaction};
+use crate::store::{CommitError, Committed, Event, Group, Revision, StoreError, Transaction};
 
 /// Transactions that may wait; more are refused at once.
 const WAITING: usize = 4096;
@@ -30,9 +30,18 @@ struct Job {
     answer: oneshot::Sender<Result<Committed, CommitError>>,
 }
 
+/// What the thread is asked for.
+enum Order {
+    Write(Job),
+    /// Let other processes have the database.
+    Release(oneshot::Sender<Result<(), StoreError>>),
+    /// Take it back.
+    Reclaim(oneshot::Sender<Result<(), StoreError>>),
+}
+
 /// The handle to the thread.
 pub(super) struct Writer {
-    jobs: Option<SyncSender<Job>>,
+    jobs: Option<SyncSender<Order>>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -49,6 +58,7 @@ impl Writer {
             head,
             next_expiry: None,
             broken: false,
+            released: false,
         };
         // Before anybody reads: what expired while nothing ran is gone.
         desk.settle();
@@ -71,15 +81,42 @@ impl Writer {
         let Some(jobs) = &self.jobs else {
             return Err(unavailable("it is closed"));
         };
-        jobs.try_send(Job {
+        jobs.try_send(Order::Write(Job {
             group,
             transaction,
             answer,
-        })
+        }))
         .map_err(|error| match error {
             TrySendError::Full(_) => unavailable("too many writes are waiting"),
             TrySendError::Disconnected(_) => unavailable("its writer has stopped"),
         })?;
+        answered
+            .await
+            .unwrap_or_else(|_| Err(unavailable("its writer has stopped")))
+    }
+
+    /// Has the database let go of after all writes that were asked for before.
+    pub(super) async fn release(&self) -> Result<(), StoreError> {
+        self.order(Order::Release).await
+    }
+
+    /// Has it taken back.
+    pub(super) async fn reclaim(&self) -> Result<(), StoreError> {
+        self.order(Order::Reclaim).await
+    }
+
+    async fn order(
+        &self,
+        order: impl FnOnce(oneshot::Sender<Result<(), StoreError>>) -> Order,
+    ) -> Result<(), StoreError> {
+        let unavailable = |why: &str| StoreError::Unavailable(why.to_owned());
+        let (done, answered) = oneshot::channel();
+        let jobs = self
+            .jobs
+            .as_ref()
+            .ok_or_else(|| unavailable("it is closed"))?;
+        jobs.try_send(order(done))
+            .map_err(|_| unavailable("too many writes are waiting"))?;
         answered
             .await
             .unwrap_or_else(|_| Err(unavailable("its writer has stopped")))
@@ -105,6 +142,8 @@ struct Desk {
     next_expiry: Option<SystemTime>,
     /// The last turn failed.
     broken: bool,
+    /// Another process may have the database.
+    released: bool,
 }
 
 /// What one write transaction of the database did.
@@ -118,21 +157,14 @@ struct Written {
 }
 
 impl Desk {
-    fn run(mut self, jobs: &Receiver<Job>) {
+    fn run(mut self, jobs: &Receiver<Order>) {
         loop {
             let first = match self.pause() {
                 None => jobs.recv().map_err(|_| RecvTimeoutError::Disconnected),
                 Some(pause) => jobs.recv_timeout(pause),
             };
             match first {
-                Ok(first) => {
-                    let batch: Vec<Job> = [first]
-                        .into_iter()
-                        .chain(jobs.try_iter())
-                        .take(BATCH)
-                        .collect();
-                    self.turn(batch);
-                }
+                Ok(first) => self.follow(first, jobs),
                 Err(RecvTimeoutError::Timeout) => {
                     let due = self.next_expiry.is_some_and(|at| at <= SystemTime::now());
                     if due || self.broken {
@@ -144,7 +176,50 @@ impl Desk {
         }
     }
 
+    /// Does what was asked for, with what else waits, in order.
+    fn follow(&mut self, first: Order, waiting: &Receiver<Order>) {
+        let mut batch = Vec::new();
+        let mut next = Some(first);
+        while let Some(order) = next.take() {
+            match order {
+                Order::Write(job) => {
+                    batch.push(job);
+                    if batch.len() < BATCH {
+                        next = waiting.try_recv().ok();
+                    }
+                }
+                Order::Release(done) => {
+                    self.write_all(&mut batch);
+                    let released = self.disk.release();
+                    self.released |= released.is_ok();
+                    // Who asked may have gone away.
+                    drop(done.send(released));
+                }
+                Order::Reclaim(done) => {
+                    self.write_all(&mut batch);
+                    let reclaimed = self.disk.reclaim();
+                    if reclaimed.is_ok() {
+                        self.released = false;
+                        // Finds out what happened meanwhile.
+                        self.turn(Vec::new());
+                    }
+                    drop(done.send(reclaimed));
+                }
+            }
+        }
+        self.write_all(&mut batch);
+    }
+
+    fn write_all(&mut self, batch: &mut Vec<Job>) {
+        if !batch.is_empty() {
+            self.turn(std::mem::take(batch));
+        }
+    }
+
     fn pause(&self) -> Option<Duration> {
+        if self.released {
+            return None;
+        }
         if self.broken {
             return Some(PAUSE);
         }
@@ -168,6 +243,13 @@ impl Desk {
     }
 
     fn turn(&mut self, batch: Vec<Job>) {
+        if self.released {
+            for job in batch {
+                let refused = CommitError::Unavailable(RELEASED.to_owned());
+                drop(job.answer.send(Err(refused)));
+            }
+            return;
+        }
         match self.write(&batch) {
             Ok(written) => {
                 self.broken = false;

@@ -26,19 +26,31 @@ const AFTER_A_FAILURE: Duration = Duration::from_millis(50);
 
 impl StreamProxy {
     /// Serves the datagrams of a socket. When `stop` says so, no new session begins; those that there are go on until the
-    /// process ends. `server` is what routes compare `server_addr` and `server_port` with.
+    /// process ends. A process that takes over gets all datagrams from then on. `server` is what routes compare `server_addr` and `server_port` with.
     pub async fn serve_udp(
         self: Arc<Self>,
         socket: UdpSocket,
         server: SocketAddr,
         listener: Arc<StreamListener>,
-        stop: Stop,
+        mut stop: Stop,
     ) {
         let socket = Arc::new(socket);
         let table = Table::new(self.options.udp_sessions);
         let mut buffer = vec![0; LARGEST];
+        let mut stopping = false;
         loop {
-            let (count, client) = match socket.recv_from(&mut buffer).await {
+            let received = tokio::select! {
+                biased;
+                () = stop.given(), if !stopping => {
+                    if stop.has_successor() {
+                        return;
+                    }
+                    stopping = true;
+                    continue;
+                }
+                received = socket.recv_from(&mut buffer) => received,
+            };
+            let (count, client) = match received {
                 Ok(received) => received,
                 Err(error) => {
                     tracing::warn!(%error, listener = %listener.address(), "UDP cannot be received");

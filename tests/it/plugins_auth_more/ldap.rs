@@ -27,7 +27,7 @@ impl Directory {
             .into_iter()
             .find(|p| Path::new(p).exists())
         else {
-            println!("skipped: slapd is not installed (Debian packages slapd and ldap-utils)");
+            eprintln!("skipped: slapd is not installed (Debian packages slapd and ldap-utils)");
             return None;
         };
         let folder = tempfile::tempdir().unwrap();

@@ -29,14 +29,14 @@ async fn world_in(gateway: Gateway, plugins: Value) -> (Gateway, Upstream) {
             "jwe-decrypt": { "key": "jack-jwe", "secret": JWE_SECRET },
         },
     });
-    let foo = json!({
+    let in_directory = json!({
         "username": "foo",
         "plugins": { "ldap-auth": { "user_dn": format!("cn=foo,{BASE}") } },
     });
     gateway
         .put_all([
             ("/consumers/jack", jack),
-            ("/consumers/foo", foo),
+            ("/consumers/foo", in_directory),
             ("/routes/1", route(&upstream, plugins)),
         ])
         .await;

@@ -31,9 +31,9 @@ pub struct Degraphql {
     operation: Option<Box<str>>,
 }
 
-/// The body that the upstream gets.
+/// Whether the upstream gets a body of ours.
 #[derive(Default)]
-struct Body(Option<Bytes>);
+struct Rewritten(bool);
 
 #[phases]
 impl Plugin for Degraphql {
@@ -78,7 +78,8 @@ impl Plugin for Degraphql {
                 let Some(body) = self.body(ex) else {
                     return Ok(Flow::Respond(Reply::status(400)));
                 };
-                ex.state::<Body>().0 = Some(body);
+                ex.replace_body(body);
+                ex.state::<Rewritten>().0 = true;
                 Ok(Flow::Next)
             }),
             _ => Step::respond(Reply::status(405)),
@@ -86,27 +87,10 @@ impl Plugin for Degraphql {
     }
 
     fn before_proxy(&self, ex: &mut Exchange<'_>, head: &mut RequestHeader) -> Result<(), Error> {
-        let body = ex.existing_state::<Body>().and_then(|body| body.0.as_ref());
-        if let Some(body) = body {
-            head.remove_header(&header::TRANSFER_ENCODING);
+        if ex.existing_state::<Rewritten>().is_some_and(|r| r.0) {
             head.remove_header(&header::CONTENT_ENCODING);
-            head.insert_header(header::CONTENT_LENGTH, HeaderValue::from(body.len()))?;
             let json = HeaderValue::from_static("application/json");
             head.insert_header(header::CONTENT_TYPE, json)?;
-        }
-        Ok(())
-    }
-
-    fn request_body(
-        &self,
-        ex: &mut Exchange<'_>,
-        chunk: &mut Option<Bytes>,
-        end: bool,
-    ) -> Result<(), Error> {
-        let body = ex.existing_state::<Body>().and_then(|body| body.0.clone());
-        if let Some(body) = body {
-            // Nothing before the end; an absent piece would be taken for it.
-            *chunk = Some(if end { body } else { Bytes::new() });
         }
         Ok(())
     }

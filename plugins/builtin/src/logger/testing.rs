@@ -277,8 +277,11 @@ pub(crate) async fn datagram(socket: &UdpSocket) -> String {
 /// An HTTP server that keeps heads, in lower case but for the first line, and bodies of any bytes; it answers 200.
 pub(crate) struct BinaryServer {
     pub(crate) address: SocketAddr,
-    received: Arc<Mutex<Vec<(String, Vec<u8>)>>>,
+    received: Arc<Mutex<Vec<Message>>>,
 }
+
+/// A head and a body.
+type Message = (String, Vec<u8>);
 
 impl BinaryServer {
     pub(crate) async fn new() -> Self {
@@ -310,7 +313,7 @@ impl BinaryServer {
         Self { address, received }
     }
 
-    pub(crate) fn received(&self) -> Vec<(String, Vec<u8>)> {
+    pub(crate) fn received(&self) -> Vec<Message> {
         self.received.lock().clone()
     }
 }

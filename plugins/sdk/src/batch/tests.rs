@@ -17,10 +17,13 @@ enum Answer {
     Panic,
 }
 
+/// When a batch came, and what was in it.
+type Came = (Duration, Vec<u32>);
+
 /// Keeps what it was given, and when.
 #[derive(Clone, Default)]
 struct Recorder {
-    batches: Arc<Mutex<Vec<(Duration, Vec<u32>)>>>,
+    batches: Arc<Mutex<Vec<Came>>>,
     answers: Arc<Mutex<Vec<Answer>>>,
     began: Arc<Mutex<Option<Instant>>>,
 }
@@ -174,8 +177,10 @@ async fn one_failure_drops_unless_retries_were_asked_for() {
 
 #[tokio::test(start_paused = true)]
 async fn what_is_pending_is_bounded_in_entries_and_bytes_over_all_queues_of_a_plugin() {
-    let mut bench = Bench::default();
-    bench.metadata = Some(json!({"max_pending_entries": 10}));
+    let bench = Bench {
+        metadata: Some(json!({"max_pending_entries": 10})),
+        ..Bench::default()
+    };
     let sink = Recorder::new(vec![Answer::Hang; 100]);
     let one = queue(&bench, &config(1), &sink);
     push(&one, 0..8);
