@@ -333,7 +333,7 @@ async fn secrets_are_encrypted_at_rest_and_in_lists() {
     let jack = json!({ "username": "jack", "plugins": { "key-auth": { "key": key } } });
     gateway.put("/consumers/jack", jack).await;
     gateway
-        .patch("/consumers/jack", json!({ "desc": "patched" }))
+        .patch("/routes/2", json!({ "desc": "patched" }))
         .await;
     gateway.settle().await;
     assert_eq!(status(&gateway, "hush-hush-key").await, 200);
