@@ -13,6 +13,7 @@ pub mod matcher;
 pub mod model;
 pub mod observe;
 pub mod proxy;
+pub mod secret;
 pub mod settings;
 pub mod snapshot;
 pub mod status;

@@ -16,8 +16,10 @@ use super::{
 };
 use crate::{
     model::{Kind, ResourceKey},
+    secret::Sealer,
     store::Entry,
 };
+use std::sync::Arc;
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
@@ -123,6 +125,22 @@ impl Admin {
     /// A document's key as clients see it: `/apisix/routes/1`.
     pub(super) fn shown_key(&self, key: &str) -> String {
         format!("{}/{key}", self.options.prefix)
+    }
+
+    /// Which fields are secret.
+    pub(super) fn sealer(&self) -> Arc<Sealer> {
+        self.authority.state().workshop().sealer.clone()
+    }
+
+    /// A document with its secrets encrypted, as far as encryption at rest is on.
+    pub(super) fn sealed(&self, entry: &Entry, mut document: Value) -> Value {
+        let sealer = self.sealer();
+        if let Ok(key) = entry.key.as_str().parse::<ResourceKey>()
+            && !sealer.seal(&key, &mut document)
+        {
+            sealer.hide(&key, &mut document);
+        }
+        document
     }
 
     /// One document as `GET` and lists show it. `None` when the store holds no JSON under its key.

@@ -71,7 +71,7 @@ impl Admin {
             let updated = document.get("update_time").and_then(Value::as_u64);
             modified = modified.max(updated.unwrap_or_default());
             if call.role != Role::Admin {
-                document = shown(key.kind, document);
+                document = shown(key.kind, self.sealed(entry, document));
             }
             if let Value::Object(fields) = &mut document {
                 if matches!(key.kind, Kind::Credential | Kind::Secret) {
@@ -167,7 +167,10 @@ impl Admin {
         let state = self.authority.state();
         let judged = tokio::task::spawn_blocking(move || {
             let mut trial = State::clone(&state);
-            trial.apply(state.revision(), changes)
+            let keys: Vec<ResourceKey> = changes.iter().map(|(key, _)| key.clone()).collect();
+            let mut refusals = trial.apply(state.revision(), changes);
+            refusals.extend(keys.iter().flat_map(|key| trial.hopeless_secrets(key)));
+            refusals
         });
         let refusals = judged.await.map_err(|_| Failure::broken())?;
         let homeless = blame(all, refusals);

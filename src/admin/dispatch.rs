@@ -138,7 +138,7 @@ impl Admin {
         }
         if verb == Verbs::GET {
             let id = address.id.as_deref().ok_or_else(Failure::not_found)?;
-            return self.read(address, id).await;
+            return self.read(address, id, call.role).await;
         }
         if kind == Kind::StreamRoute && !self.options.stream {
             return Err(Failure::bad(

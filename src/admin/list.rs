@@ -39,7 +39,10 @@ impl Admin {
         }
         let list: Vec<Value> = found
             .into_iter()
-            .map(|(entry, document)| self.item(address.kind, &entry, document))
+            .map(|(entry, document)| {
+                let document = self.sealed(&entry, document);
+                self.item(address.kind, &entry, document)
+            })
             .collect();
         let body = json!({"list": list, "total": total});
         Ok(Answer::json(StatusCode::OK, &body))

@@ -43,8 +43,14 @@ impl Admin {
         let state = self.authority.state();
         let workshop = Arc::clone(state.workshop());
         // What serves may contradict what is to replace it, so the configuration is judged in an empty place.
-        let judged =
-            tokio::task::spawn_blocking(move || State::new(workshop).apply(0, changes)).await;
+        let judged = tokio::task::spawn_blocking(move || {
+            let mut trial = State::new(workshop);
+            let keys: Vec<ResourceKey> = changes.iter().map(|(key, _)| key.clone()).collect();
+            let mut refusals = trial.apply(0, changes);
+            refusals.extend(keys.iter().flat_map(|key| trial.hopeless_secrets(key)));
+            refusals
+        })
+        .await;
         let refusals = judged.map_err(|_| Failure::broken())?;
         blame(&mut all, refusals);
         let errors: Vec<Value> = all.iter().filter_map(error).collect();

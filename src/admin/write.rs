@@ -77,7 +77,7 @@ impl Admin {
                     .and_then(|entry| serde_json::from_slice::<Value>(&entry.value).ok());
                 stamp::replaced(&mut document, before.as_ref(), stamp::now());
             }
-            let document = Value::Object(document);
+            let document = self.opened(&key, document);
             let judged = self.judge(&key, &document).await?;
             let expect = previous.map_or(Expect::Absent, |entry| Expect::Modified(entry.modified));
             match self.store(&key, judged, expect, ttl).await {
@@ -118,7 +118,7 @@ impl Admin {
             if kind.has_timestamps() {
                 stamp::replaced(&mut document, None, stamp::now());
             }
-            let document = Value::Object(document);
+            let document = self.opened(&key, document);
             let judged = self.judge(&key, &document).await?;
             match self.store(&key, judged, Expect::Absent, ttl).await {
                 Err(CommitError::Conflict { .. }) => {}
@@ -171,13 +171,20 @@ impl Admin {
         if let Some(found) = document.get(key.kind.id_field()) {
             same_id(&key, found)?;
         }
-        let document = Value::Object(named(&key, document));
+        let document = self.opened(&key, named(&key, document));
         let judged = self.judge(&key, &document).await?;
         let expect = Expect::Modified(previous.modified);
         let committed = self.store(&key, judged, expect, ttl).await?;
         drop(turn);
         self.settle(committed.revision).await;
         Ok(self.written(false, &key, document))
+    }
+
+    /// The document with secrets in the clear that came back in the encrypted form in which lists show them.
+    fn opened(&self, key: &ResourceKey, document: Map<String, Value>) -> Value {
+        let mut document = Value::Object(document);
+        self.sealer().open(key, &mut document);
+        document
     }
 
     async fn store(

@@ -1,6 +1,6 @@
 //! Consumers, their groups and their credentials.
 
-use super::{Refusal, State, Workshop, plugins::refuse_secrets};
+use super::{Refusal, State, Workshop, plugins::UNFIT};
 use crate::{
     chain::{Entry, Level},
     model::{self, Kind, Plugins, ResourceKey, unknown_plugin},
@@ -24,7 +24,14 @@ pub(super) struct ConsumerPart {
     credentials: Vec<OneCredential>,
 }
 
-struct OneCredential {
+#[cfg(test)]
+impl ConsumerPart {
+    pub(super) fn credentials(&self) -> &[OneCredential] {
+        &self.credentials
+    }
+}
+
+pub(super) struct OneCredential {
     plugin: &'static str,
     slot: AuthSlot,
     /// The document that it stands in.
@@ -152,12 +159,28 @@ impl State {
                     unknown_plugin(name),
                 ));
             };
-            refuse_secrets(config, &mut String::new()).map_err(refuse)?;
             let mut bare = serde_json::Value::clone(config);
             if let Some(object) = bare.as_object_mut() {
                 object.remove("_meta");
             }
-            let decoded = definition.credential(&bare).map_err(refuse)?;
+            let resolved = self.resolve(&mut bare);
+            if resolved.missing.is_some() {
+                // Without its secret it is nobody's. Which reference it is, the status and the log say.
+                continue;
+            }
+            let decoded = match definition.credential(&bare) {
+                Ok(decoded) => decoded,
+                Err(error) if resolved.used.is_empty() => return Err(refuse(error)),
+                // The message may say the value.
+                Err(error) if !resolved.managed => {
+                    return Err(refuse(BuildError::new(error.path, UNFIT)));
+                }
+                Err(error) => {
+                    let path = format!("/plugins/{name}{}", error.path);
+                    tracing::error!(%key, path, "a fetched secret is not taken: {UNFIT}");
+                    continue;
+                }
+            };
             if let Some(slot) = self.workshop.registry.auth_slot(name) {
                 let from = key.clone();
                 credentials.push(OneCredential {

@@ -1,12 +1,14 @@
 //! From documents to a snapshot. [`State`] holds every document and everything compiled from it; a change costs what
 //! depends on it and no more. Nothing here waits, and nothing here is visible to requests: `sync` swaps the result in.
 
+mod barred;
 mod checks;
 mod consumers;
 mod dependents;
 mod plugins;
 mod refusal;
 mod route;
+mod secrets;
 mod service;
 mod ssl;
 mod stream_route;
@@ -17,6 +19,7 @@ mod workshop;
 mod tests;
 
 pub use refusal::Refusal;
+pub use secrets::Unresolved;
 pub use workshop::Workshop;
 
 use crate::{
@@ -70,6 +73,7 @@ pub struct State {
     fresh: Vec<Fresh>,
     retired: Vec<Arc<Upstream>>,
     changing: Arc<Changing>,
+    secret_uses: OrdMap<ResourceKey, Arc<[secrets::Use]>>,
 }
 
 /// The change that is being compiled, for plugins whose places of use must agree with each other.
@@ -140,17 +144,14 @@ impl State {
             fresh: Vec::new(),
             retired: Vec::new(),
             changing: Arc::default(),
+            secret_uses: OrdMap::new(),
         }
     }
 
     /// Applies changes. A document that is refused keeps its last good compiled form, if it had one; the refusals are returned.
     pub fn apply(&mut self, revision: u64, changes: Vec<Change>) -> Vec<Refusal> {
-        static CHANGES: AtomicU64 = AtomicU64::new(1);
         self.revision = revision;
-        self.changing = Arc::new(Changing {
-            number: CHANGES.fetch_add(1, Ordering::Relaxed),
-            places: changes.iter().map(|(key, _)| key.to_string()).collect(),
-        });
+        self.begin(changes.iter().map(|(key, _)| key));
         let mut refusals = Vec::new();
         let mut dirty = BTreeSet::new();
         for (key, content) in changes {
@@ -181,10 +182,20 @@ impl State {
                     dirty.insert(document);
                 }
             }
+            self.note_secrets(&key);
             dirty.insert(key);
         }
         self.compile(&dirty, &mut refusals);
         refusals
+    }
+
+    /// A change of these documents begins.
+    fn begin<'k>(&mut self, keys: impl IntoIterator<Item = &'k ResourceKey>) {
+        static CHANGES: AtomicU64 = AtomicU64::new(1);
+        self.changing = Arc::new(Changing {
+            number: CHANGES.fetch_add(1, Ordering::Relaxed),
+            places: keys.into_iter().map(ToString::to_string).collect(),
+        });
     }
 
     /// Whether this document would be taken, given all others: what the Admin API asks before it stores one.
@@ -193,9 +204,9 @@ impl State {
     /// The first refusal, of this document or of one that depends on it. What is refused already, whatever becomes of this
     /// document, does not count.
     pub fn trial(&self, key: &ResourceKey, content: Bytes) -> Result<(), Refusal> {
-        let refusals = self
-            .clone()
-            .apply(self.revision, vec![(key.clone(), Some(content))]);
+        let mut tried = self.clone();
+        let mut refusals = tried.apply(self.revision, vec![(key.clone(), Some(content))]);
+        refusals.extend(tried.hopeless_secrets(key));
         if refusals.is_empty() {
             return Ok(());
         }
@@ -208,10 +219,10 @@ impl State {
     }
 
     /// References to documents that do not exist. A store that takes single writes keeps them from arising, and a forced
-    /// delete may leave them on purpose; in a file they are mistakes.
+    /// delete may leave them on purpose; in a file they are mistakes. So are references to secrets that nothing can resolve.
     pub fn dangling(&self) -> Vec<Refusal> {
         let exists = |key: &ResourceKey| self.documents.contains_key(key);
-        let mut refusals = Vec::new();
+        let mut refusals = self.all_hopeless_secrets();
         for key in self.dependents.dangling(exists) {
             let document = self
                 .documents
@@ -264,7 +275,7 @@ impl State {
                         streams = true;
                         self.compile_stream_route(key)
                     }
-                    // Nothing is made of these, which is no reason to take them unread.
+                    // Nothing is made of these by themselves, which is no reason to take them unread.
                     Kind::Secret | Kind::Proto => self.judge(key),
                 };
                 if let Err(refusal) = done {
@@ -296,6 +307,7 @@ impl State {
         };
         let document: Value = serde_json::from_slice(content)
             .map_err(|e| Refusal::new(key, "", format!("it is not JSON: {e}")))?;
+        unsealed(key, content, &document)?;
         let decoded =
             model::checked(key.kind, &document).map_err(|p| Refusal::of_problem(key, p))?;
         Ok(Some((decoded, document)))
@@ -307,7 +319,15 @@ impl State {
         };
         let document: Value = serde_json::from_slice(content)
             .map_err(|e| Refusal::new(key, "", format!("it is not JSON: {e}")))?;
-        model::check(key.kind, &document).map_err(|p| Refusal::of_problem(key, p))
+        unsealed(key, content, &document)?;
+        model::check(key.kind, &document).map_err(|p| Refusal::of_problem(key, p))?;
+        if key.kind == Kind::Secret {
+            secrets::judge_manager(&document).map_err(|(path, why)| {
+                let message = format!("invalid configuration: {why} (at {path})");
+                Refusal::new(key, &path, message)
+            })?;
+        }
+        Ok(())
     }
 
     /// The metadata of a plugin. It is the same allocation for as long as the document stays as it is.
@@ -329,6 +349,8 @@ impl State {
                 object.remove(own);
             }
         }
+        plugins::refuse_secrets(&document, &mut String::new())
+            .map_err(|e| Refusal::new(key, &e.path, format!("invalid configuration: {e}")))?;
         definition.check_metadata(&document).map_err(|e| {
             Refusal::new(
                 key,
@@ -445,5 +467,17 @@ impl State {
     /// Where plugins and upstreams come from.
     pub fn workshop(&self) -> &Arc<Workshop> {
         &self.workshop
+    }
+}
+
+/// What is encrypted and was not opened must not serve as if it were the secret.
+fn unsealed(key: &ResourceKey, content: &Bytes, document: &Value) -> Result<(), Refusal> {
+    match crate::secret::sealed_place(content, document) {
+        None => Ok(()),
+        Some(path) => Err(Refusal::new(
+            key,
+            &path,
+            format!("it is encrypted, and no key of data_encryption.keyring opens it (at {path})"),
+        )),
     }
 }

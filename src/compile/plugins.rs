@@ -1,9 +1,15 @@
 //! Plugin instances: one for each place of use, kept as long as its configuration stays the same.
 
-use super::{Fresh, Refusal, State, upstream::Use, workshop::Offer};
+use super::{
+    Fresh, Refusal, State,
+    barred::Barred,
+    secrets::{Resolved, Used},
+    upstream::Use,
+    workshop::Offer,
+};
 use crate::{
     chain::{Entry, Level, Meta},
-    model::{Plugins, ResourceKey, unknown_plugin},
+    model::{Plugins, ResourceKey, SecretReference, unknown_plugin},
 };
 use bytes::Bytes;
 use crossway_sdk::{
@@ -36,6 +42,10 @@ struct Built {
     /// Plugins that run inside of it, with their metadata.
     nested: Arc<[Inner]>,
     read: Arc<[(Box<str>, Bytes)]>,
+    /// References to secrets, and what stood behind them.
+    secrets: Arc<[Used]>,
+    /// Whether it stands for one that could not be built.
+    barred: bool,
     entry: Entry,
 }
 
@@ -79,6 +89,7 @@ impl Built {
                 .all(|(name, of)| of.as_deref() == state.metadata.get(*name).map(|m| &**m))
             && same_upstreams()
             && same_documents()
+            && state.gives_the_same(&self.secrets)
     }
 }
 
@@ -118,7 +129,10 @@ impl State {
                 .filter(|b| b.holds(config, metadata, self));
             let one = match same {
                 Some(same) => same.clone(),
-                None => self.build(key, &origin, definition, config, level, &mut fresh)?,
+                None => {
+                    let before = held.get(definition.name);
+                    self.build(key, &origin, definition, config, level, before, &mut fresh)?
+                }
             };
             built.insert(definition.name, one);
         }
@@ -132,6 +146,7 @@ impl State {
         Ok(entries)
     }
 
+    #[allow(clippy::too_many_arguments)] // one call, and each is another thing
     fn build(
         &self,
         key: &ResourceKey,
@@ -139,6 +154,7 @@ impl State {
         definition: &Definition,
         config: &Arc<Value>,
         level: Level,
+        before: Option<&Built>,
         fresh: &mut Vec<Fresh>,
     ) -> Result<Built, Refusal> {
         let name = definition.name;
@@ -151,7 +167,12 @@ impl State {
             };
             Refusal::new(key, &format!("/plugins/{name}{path}"), message)
         };
-        let (bare, meta) = split_meta(config).map_err(|e| refuse(&e.path, e.to_string()))?;
+        let (mut bare, meta) = split_meta(config).map_err(|e| refuse(&e.path, e.to_string()))?;
+        let Resolved {
+            used,
+            managed,
+            missing,
+        } = self.resolve(&mut bare);
         let metadata = self.metadata.get(name).cloned();
         let disabled = meta.as_ref().is_some_and(|m| m.disable);
         let offer = Offer {
@@ -166,15 +187,41 @@ impl State {
         };
         let slot = self.workshop.registry.auth_slot(name);
         let cx = BuildCx::new(origin, name, metadata.as_deref(), slot, &offer);
-        let judged = judge(definition, &bare, level).and_then(|()| definition.build(&bare, &cx));
+        let judged = match missing {
+            Some(_) => judge(definition, level).map(|()| None),
+            None => judge(definition, level)
+                .and_then(|()| definition.build(&bare, &cx))
+                .map(Some),
+        };
+        let mut barred = false;
         let instance = match judged {
-            Ok(instance) => instance,
+            Ok(Some(instance)) => instance,
+            // Which reference it is, the status and the log say.
+            Ok(None) => {
+                barred = true;
+                Arc::new(Barred) as Arc<dyn Instance>
+            }
             // A switched-off configuration may be unfinished.
             Err(error) if disabled => {
                 tracing::warn!(plugin = name, origin = &**origin, %error, "a disabled plugin's configuration is not valid");
                 Arc::new(Off)
             }
-            Err(error) => return Err(refuse(&error.path, error.to_string())),
+            Err(error) if used.is_empty() => return Err(refuse(&error.path, error.to_string())),
+            // The message may say the value.
+            Err(error) if !managed => return Err(refuse(&error.path, UNFIT.to_owned())),
+            Err(error) => {
+                let path = format!("/plugins/{name}{}", error.path);
+                tracing::error!(%key, path, "a fetched secret is not taken: {UNFIT}");
+                let same = |b: &&Built| !b.barred && *b.config == **config;
+                if let Some(before) = before.filter(same) {
+                    return Ok(Built {
+                        secrets: used.into(),
+                        ..before.clone()
+                    });
+                }
+                barred = true;
+                Arc::new(Barred)
+            }
         };
         let Asked {
             upstreams,
@@ -196,7 +243,10 @@ impl State {
                 .as_ref()
                 .and_then(|m| m.priority)
                 .unwrap_or(definition.priority),
-            phases: definition.phases,
+            phases: match barred {
+                true => Barred::phases(definition),
+                false => definition.phases,
+            },
             auth,
             prefer_route: definition.prefer_route,
             level,
@@ -210,17 +260,19 @@ impl State {
             asked: upstreams.into(),
             nested: nested.collect(),
             read: documents.into(),
+            secrets: used.into(),
+            barred,
             entry,
         })
     }
 }
 
+/// What is said of a configuration that a secret makes wrong, in place of a message that may hold the secret.
+pub(super) const UNFIT: &str =
+    "the configuration is not valid with what its references to secrets give";
+
 /// Rules that hold for every plugin.
-fn judge(
-    definition: &Definition,
-    config: &Value,
-    level: Level,
-) -> Result<(), crossway_sdk::build::BuildError> {
+fn judge(definition: &Definition, level: Level) -> Result<(), crossway_sdk::build::BuildError> {
     let scope = match level {
         Level::Service => Scopes::SERVICE,
         Level::Stream => Scopes::STREAM,
@@ -232,10 +284,10 @@ fn judge(
         let message = format!("it cannot be used on a {}", level.name());
         return Err(crossway_sdk::build::BuildError::new("", message));
     }
-    refuse_secrets(config, &mut String::new())
+    Ok(())
 }
 
-/// References to secrets would be taken literally, which must not happen to what should be secret.
+/// Where references to secrets are not resolved they would be taken literally, which must not happen to what should be secret.
 pub(super) fn refuse_secrets(
     config: &Value,
     path: &mut String,
@@ -250,9 +302,8 @@ pub(super) fn refuse_secrets(
     };
     match config {
         Value::String(text) => {
-            let scheme = text.get(..6).unwrap_or_default().to_ascii_lowercase();
-            if scheme == "$env:/" || text.to_ascii_lowercase().starts_with("$secret://") {
-                let message = "references to secrets ($env://, $secret://) are not resolved yet";
+            if SecretReference::parse(text).is_some() {
+                let message = "references to secrets ($env://, $secret://) are not resolved here";
                 return Err(crossway_sdk::build::BuildError::new(path.clone(), message));
             }
             Ok(())

@@ -1,10 +1,10 @@
 //! Certificates for clients: from the model to what the tls room takes. One of them is prepared anew only when its own
 //! document changes.
 
-use super::{Refusal, State, plugins::refuse_secrets};
+use super::{Refusal, State, plugins::UNFIT};
 use crate::{
     model::{
-        self, ResourceKey, Status,
+        self, Kind, ResourceKey, Status,
         ssl::{SslType, TlsVersion},
     },
     tls::{ClientSpec, Pair, PairError, Site, SiteError, Spec, Unfit, Version},
@@ -15,9 +15,66 @@ use std::sync::Arc;
 impl State {
     pub(super) fn compile_ssl(&mut self, key: &ResourceKey) -> Result<(), Refusal> {
         let id: Arc<str> = key.id.to_shared();
-        let Some((ssl, _)) = self.decode::<model::Ssl>(key)? else {
+        let Some((ssl, document)) = self.decode::<model::Ssl>(key)? else {
             return self.withdraw(&id);
         };
+        let (ssl, managed) = match self.with_secrets(key, ssl, document)? {
+            With::Secrets { ssl, managed } => (ssl, managed),
+            // What it should show and prove is not known: no handshake gets it.
+            With::None => return self.withdraw(&id),
+        };
+        match self.compile_resolved(key, &id, ssl) {
+            Err(refusal) if managed => {
+                tracing::error!(%key, path = refusal.path, "a fetched secret is not taken: {UNFIT}");
+                self.withdraw(&id)
+            }
+            compiled => compiled,
+        }
+    }
+
+    /// The certificate with the values of its references.
+    fn with_secrets(
+        &self,
+        key: &ResourceKey,
+        ssl: model::Ssl,
+        mut document: Value,
+    ) -> Result<With, Refusal> {
+        let mut used = 0_usize;
+        let mut managed = false;
+        for pointer in ["/cert", "/key", "/certs", "/keys", "/client/ca"] {
+            let Some(value) = document.pointer_mut(pointer) else {
+                continue;
+            };
+            let resolved = self.resolve(value);
+            if resolved.missing.is_some() {
+                return Ok(With::None);
+            }
+            used += resolved.used.len();
+            managed |= resolved.managed;
+        }
+        if used == 0 {
+            return Ok(With::Secrets { ssl, managed });
+        }
+        match model::checked::<model::Ssl>(Kind::Ssl, &document) {
+            Ok(ssl) => Ok(With::Secrets { ssl, managed }),
+            Err(problem) if managed => {
+                tracing::error!(%key, path = problem.path, "a fetched secret is not taken: {UNFIT}");
+                Ok(With::None)
+            }
+            Err(problem) => Err(Refusal::new(
+                key,
+                &problem.path,
+                format!("invalid configuration: {UNFIT} (at {})", problem.path),
+            )),
+        }
+    }
+
+    fn compile_resolved(
+        &mut self,
+        key: &ResourceKey,
+        id: &Arc<str>,
+        ssl: model::Ssl,
+    ) -> Result<(), Refusal> {
         let refuse = |(path, message): (String, String)| {
             Refusal::new(
                 key,
@@ -32,15 +89,15 @@ impl State {
         }
         if ssl.r#type == SslType::Client {
             // Upstreams name it; what refers to it is compiled after it.
-            return self.withdraw(&id);
+            return self.withdraw(id);
         }
-        let previous = self.certificates.get(&id).cloned();
+        let previous = self.certificates.get(id).cloned();
         let site = Site::new(spec, previous.as_deref(), &self.workshop.tls)
             .map_err(|error| refuse(place(error)))?;
         if ssl.status == Status::Disabled {
-            return self.withdraw(&id);
+            return self.withdraw(id);
         }
-        Arc::make_mut(&mut self.certificates).insert(&id, ssl.snis(), Arc::new(site));
+        Arc::make_mut(&mut self.certificates).insert(id, ssl.snis(), Arc::new(site));
         Ok(())
     }
 
@@ -50,6 +107,14 @@ impl State {
         }
         Ok(())
     }
+}
+
+/// What became of a certificate's references.
+enum With {
+    /// They are resolved; `managed`: by a manager, so that what is wrong is wrong there.
+    Secrets { ssl: model::Ssl, managed: bool },
+    /// One of them is not.
+    None,
 }
 
 /// What is wrong, and at which JSON pointer.
@@ -63,8 +128,6 @@ fn lower(ssl: &model::Ssl) -> Result<Spec, Wrong> {
             None => ("/cert".to_owned(), "/key".to_owned()),
             Some(index) => (format!("/certs/{index}"), format!("/keys/{index}")),
         };
-        resolved(cert, &cert_at)?;
-        resolved(key, &key_at)?;
         let pair = Pair::from_pem(cert, key).map_err(|error| match error {
             PairError::Certificate(_) => (cert_at, error.to_string()),
             PairError::Key(_) | PairError::Mismatch => (key_at, error.to_string()),
@@ -81,7 +144,6 @@ fn lower(ssl: &model::Ssl) -> Result<Spec, Wrong> {
         )),
     });
     let client = ssl.client.as_ref().map(|client| -> Result<_, Wrong> {
-        resolved(&client.ca, "/client/ca")?;
         Ok(ClientSpec {
             ca: client.ca.clone(),
             depth: client.depth,
@@ -93,11 +155,6 @@ fn lower(ssl: &model::Ssl) -> Result<Spec, Wrong> {
         protocols: protocols.collect::<Result<_, _>>()?,
         client: client.transpose()?,
     })
-}
-
-fn resolved(text: &str, at: &str) -> Result<(), Wrong> {
-    refuse_secrets(&Value::String(text.to_owned()), &mut String::new())
-        .map_err(|error| (at.to_owned(), error.message))
 }
 
 fn place(error: SiteError) -> Wrong {

@@ -124,6 +124,8 @@ impl House {
             shared: Default::default(),
             attributes: Default::default(),
             live: Default::default(),
+            secrets: Default::default(),
+            sealer: Default::default(),
         });
         Self {
             state: State::new(workshop),
@@ -378,18 +380,111 @@ fn a_plugin_that_names_an_upstream_is_built_anew_when_that_changes() {
     assert!(!Arc::ptr_eq(&before, &instance(&house)));
 }
 
+fn vault() -> Value {
+    json!({"uri": "http://127.0.0.1:9", "prefix": "kv", "token": "t"})
+}
+
 #[test]
-fn references_to_secrets_are_refused_rather_than_taken_literally() {
+fn a_credential_whose_secret_is_not_there_does_not_exist() {
     let mut house = House::new();
-    let refusals = house.put(
-        "consumers/jack",
-        json!({"username": "jack", "plugins": {"door": {"key": "$secret://vault/1/jack/key"}}}),
-    );
+    house.put("secrets/vault/1", vault());
+    let jack =
+        json!({"username": "jack", "plugins": {"door": {"key": "$secret://vault/1/jack/key"}}});
+    assert_eq!(house.put("consumers/jack", jack), []);
+    let state = &house.state;
+    assert!(state.consumer_parts["jack"].credentials().is_empty());
+    assert_eq!(state.wanted_secrets().len(), 1);
+    let unresolved = state.unresolved_secrets().pop_first().unwrap();
+    assert_eq!(unresolved.path, "/plugins/door/key");
+    assert_eq!(unresolved.reference, "$secret://vault/1/jack/key");
+}
+
+#[test]
+fn a_plugin_whose_secret_is_not_there_stands_in_the_way() {
+    let mut house = House::new();
+    house.put("secrets/vault/1", vault());
+    let plugins = json!({"stamp": {"text": "$secret://vault/1/a/b"}});
+    let route = json!({"uri": "/1", "upstream": upstream(), "plugins": plugins});
+    assert_eq!(house.put("routes/1", route), []);
+    let chain = house.route("1").chain.clone();
+    let entry = chain.entries().next().unwrap();
+    assert_eq!(entry.phases, Phases::REWRITE | Phases::ACCESS);
+    let wanted = house.state.wanted_secrets();
+    assert_eq!(house.state.secrets_changed(&wanted), []);
+    assert!(house.route("1").chain.entries().next().is_some());
+}
+
+#[test]
+fn what_can_never_be_resolved_is_refused_when_it_is_written() {
+    let house = House::new();
+    for (text, expected) in [
+        (
+            "$env://CROSSWAY_NOT_THERE",
+            "the environment has no variable CROSSWAY_NOT_THERE",
+        ),
+        ("$ENV://", "expected $env://NAME"),
+        ("$secret://aws/1/a/b", "only Vault is asked"),
+        (
+            "$secret://vault/1/a",
+            "expected $secret://vault/ID/PATH/FIELD",
+        ),
+        ("$secret://vault/1/a/../b", "neither empty segments nor"),
+    ] {
+        let jack = json!({"username": "jack", "plugins": {"door": {"key": text}}});
+        let content = Bytes::from(jack.to_string());
+        let refusal = house
+            .state
+            .trial(&"consumers/jack".parse().unwrap(), content);
+        let refusal = refusal.unwrap_err();
+        assert_eq!(refusal.path, "/plugins/door/key");
+        assert!(refusal.message.contains(expected), "{refusal}");
+    }
+}
+
+#[test]
+fn a_value_that_the_plugin_refuses_is_not_in_the_message() {
+    let house = House::new();
+    // The text of a stamp is a number, and PATH is none.
+    let route = json!({"uri": "/1", "plugins": {"stamp": {"text": "$env://PATH"}}});
+    let content = Bytes::from(route.to_string());
+    let refusal = house.state.trial(&"routes/1".parse().unwrap(), content);
+    let Err(refusal) = refusal else {
+        return;
+    };
+    assert!(!refusal.message.contains("/bin"), "{refusal}");
+}
+
+#[test]
+fn references_are_dangling_without_their_manager_or_variable() {
+    let mut house = House::new();
+    let with = |key: &str| json!({"username": "jack", "plugins": {"door": {"key": key}}});
+    house.put("consumers/jack", with("$secret://vault/1/a/b"));
+    let dangling = house.state.dangling();
+    assert_eq!(dangling.len(), 1);
     assert!(
-        refusals[0].message.contains("are not resolved yet"),
+        dangling[0].message.contains("secret id [vault/1]"),
+        "{}",
+        dangling[0]
+    );
+    house.put("secrets/vault/1", vault());
+    assert_eq!(house.state.dangling(), []);
+    house.put("consumers/jack", with("$env://CROSSWAY_NOT_THERE"));
+    assert_eq!(house.state.dangling().len(), 1);
+}
+
+#[test]
+fn a_manager_refers_to_the_environment_alone() {
+    let mut house = House::new();
+    let mut document = vault();
+    document["token"] = json!("$secret://vault/2/a/b");
+    let refusals = house.put("secrets/vault/1", document.clone());
+    assert!(
+        refusals[0].message.contains("only $env:// is"),
         "{}",
         refusals[0]
     );
+    document["token"] = json!("$env://PATH");
+    assert_eq!(house.put("secrets/vault/1", document), []);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Upstreams: from the model to what the upstream room takes, and from there to live ones.
 
-use super::{Fresh, Refusal, State, checks, plugins::refuse_secrets};
+use super::{Fresh, Refusal, State, checks};
 use crate::{
     model::{self, Id, Kind, ResourceKey, health, upstream::HashOn},
     snapshot::Target,
@@ -232,8 +232,7 @@ fn authorities(model: &model::Upstream) -> Result<Option<Arc<CaType>>, (String, 
     let mut all = Vec::new();
     for (index, text) in named.iter().enumerate() {
         let at = |message: String| (format!("/tls/ca_certs/{index}"), message);
-        refuse_secrets(&Value::String(text.clone()), &mut String::new())
-            .map_err(|e| at(e.message))?;
+        let text = State::plain(text).map_err(at)?;
         for der in CertificateDer::pem_slice_iter(text.as_bytes()) {
             let der = der.map_err(|e| at(format!("failed to parse cert: {e}")))?;
             x509_parser::parse_x509_certificate(&der)
@@ -248,12 +247,9 @@ fn authorities(model: &model::Upstream) -> Result<Option<Arc<CaType>>, (String, 
 }
 
 fn pair(cert: &str, key: &str) -> Result<Arc<CertKey>, String> {
-    for text in [cert, key] {
-        refuse_secrets(&Value::String(text.to_owned()), &mut String::new())
-            .map_err(|e| e.to_string())?;
-    }
+    let (cert, key) = (State::plain(cert)?, State::plain(key)?);
     // Pingora takes both on trust, and finds out when it connects.
-    let known = Pair::from_pem(cert, key).map_err(|e| e.to_string())?;
+    let known = Pair::from_pem(&cert, &key).map_err(|e| e.to_string())?;
     let chain = known.chain().iter().map(|der| der.to_vec()).collect();
     let key = PrivateKeyDer::from_pem_slice(key.as_bytes())
         .map_err(|e| format!("failed to parse key: {e}"))?;

@@ -4,6 +4,7 @@ use super::{Fresh, State, upstream::Use};
 use crate::{
     matcher::Mode,
     model::ResourceKey,
+    secret::{Sealer, Secrets},
     tls,
     upstream::{Environment, Upstream},
 };
@@ -41,6 +42,10 @@ pub struct Workshop {
     pub attributes: Map<String, Value>,
     /// Upstreams that serve, by identity.
     pub live: Live,
+    /// Which fields are secret, and how they are encrypted at rest.
+    pub sealer: Arc<Sealer>,
+    /// What secret managers said.
+    pub secrets: Secrets,
 }
 
 /// Upstreams that serve, by identity, and the documents that they were built from. Only changes of the configuration and

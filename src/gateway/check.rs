@@ -40,7 +40,7 @@ pub(super) fn check(parts: Parts, arguments: &cli::Check) -> Result<(), Failure>
     refusals.extend(state.dangling());
     if refusals.is_empty() {
         for (key, at) in &places {
-            if let Some(why) = without_effect(key.kind, &settings) {
+            if let Some(why) = without_effect(key, &settings) {
                 let note = format!("{at}: {key}: note: it has no effect, since {why}");
                 say(&mut std::io::stderr(), &note);
             }
@@ -65,12 +65,12 @@ pub(super) fn check(parts: Parts, arguments: &cli::Check) -> Result<(), Failure>
 }
 
 /// Why documents of this kind are kept and nothing comes of them.
-fn without_effect(kind: Kind, settings: &Settings) -> Option<&'static str> {
-    match kind {
+fn without_effect(key: &ResourceKey, settings: &Settings) -> Option<&'static str> {
+    match key.kind {
         Kind::StreamRoute if !settings.stream.enabled() => {
             Some("the settings have no listener for it (stream.tcp, stream.udp)")
         }
-        Kind::Secret => Some("references to secrets are not resolved yet"),
+        Kind::Secret if key.id.scope() != Some("vault") => Some("only Vault is asked for secrets"),
         Kind::Proto => Some("no plugin uses protos yet"),
         _ => None,
     }

@@ -17,6 +17,7 @@ mod ready;
 mod reports;
 mod rotate;
 mod run;
+mod sealed;
 mod sockets;
 mod streams;
 mod upgrade;

@@ -4,6 +4,7 @@ use super::{Failure, Parts};
 use crate::{
     compile::Workshop,
     matcher::Mode,
+    secret::{self, Keyring, Sealer, Secrets},
     settings::{RouterMode, Settings, StoreKind, TlsProtocol},
     store::{Embedded, FileStore, HistoryLimit, Memory, Store, embedded::EmbeddedOptions},
     tls,
@@ -43,7 +44,9 @@ pub(super) fn workshop(
     let mut environment = Environment::new(runtime, resolver, ca_file);
     environment.balancers = parts.balancers;
     environment.checks_enabled = checks_enabled;
+    let sealer = Arc::new(Sealer::new(&parts.registry, keyring(settings)?));
     Ok(Arc::new(Workshop {
+        sealer,
         registry: parts.registry,
         environment: Arc::new(environment),
         tls: Arc::new(tls(settings)?),
@@ -58,6 +61,12 @@ pub(super) fn workshop(
         shared: Default::default(),
         attributes: attributes(settings),
         live: Default::default(),
+        secrets: Secrets::new(secret::Options {
+            ttl: settings.secrets.ttl.0,
+            retry: settings.secrets.retry.0,
+            keep: settings.secrets.keep.0,
+            timeout: settings.secrets.timeout.0,
+        }),
     }))
 }
 
@@ -125,6 +134,18 @@ fn attributes(settings: &Settings) -> serde_json::Map<String, serde_json::Value>
             .or_insert_with(|| directory.to_string_lossy().into());
     }
     all
+}
+
+/// The keys of encryption at rest, when it is on.
+fn keyring(settings: &Settings) -> Result<Option<Keyring>, Failure> {
+    let settings = &settings.data_encryption;
+    if !settings.enabled {
+        return Ok(None);
+    }
+    let keys = settings.keyring.iter().map(|key| key.expose());
+    let keyring = Keyring::new(keys);
+    let failure = |e| Failure(format!("settings: data_encryption.keyring: {e}"));
+    keyring.map(Some).map_err(failure)
 }
 
 fn mode(mode: RouterMode) -> Mode {

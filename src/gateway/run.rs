@@ -12,6 +12,7 @@ use super::{
     open, options,
     reports::Reports,
     rotate::Rotations,
+    sealed::Sealed,
     sockets::Sockets,
     streams,
     upgrade::Upgrade,
@@ -80,8 +81,10 @@ fn start(
     }
     let authority = control.block_on(async {
         let store = open::store(&settings).await?;
+        let store = Sealed::over(store, &workshop.sealer);
         let authority = Authority::new(store, State::new(workshop));
         tokio::spawn(authority.clone().follow());
+        tokio::spawn(authority.clone().follow_secrets());
         first_configuration(&authority).await?;
         Ok::<_, Failure>(authority)
     })?;

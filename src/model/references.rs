@@ -6,6 +6,7 @@ use super::{
     id::Id,
     kind::{IdShape, Kind},
     problem::member,
+    secret_reference::{SecretReference, secret_texts},
 };
 
 /// One reference from a document to another.
@@ -40,7 +41,7 @@ impl Reference {
 ///
 /// Fields: `upstream_id`, `service_id`, `plugin_config_id`, `group_id`, `protocol.superior_id` and
 /// `tls.client_cert_id` (of an upstream, also an inline one). Plugins: the upstreams of `traffic-split`
-/// and the `proto_id` of `grpc-transcode`.
+/// and the `proto_id` of `grpc-transcode`. Last the secret managers of `$secret://` in plugins and certificates.
 pub fn references(kind: Kind, document: &Value) -> Vec<Reference> {
     let row = kind.row();
     let mut found = Vec::new();
@@ -69,6 +70,13 @@ pub fn references(kind: Kind, document: &Value) -> Vec<Reference> {
                 }
                 _ => {}
             }
+        }
+    }
+    for (path, text) in secret_texts(kind, document) {
+        if let Some(Ok(SecretReference::Managed { manager: id, .. })) = SecretReference::parse(text)
+        {
+            let kind = Kind::Secret;
+            found.push(Reference { kind, id, path });
         }
     }
     found

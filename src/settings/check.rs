@@ -67,6 +67,17 @@ fn rules(settings: &Settings) -> Result<(), Fault> {
             return fault(&place, "this key is listed twice".to_owned());
         }
     }
+    let encryption = &settings.data_encryption;
+    if encryption.enabled && encryption.keyring.is_empty() {
+        let message = "is needed when data_encryption.enabled is true".to_owned();
+        return fault("data_encryption.keyring", message);
+    }
+    for (index, key) in encryption.keyring.iter().enumerate() {
+        if !matches!(key.expose().len(), 16 | 32) {
+            let message = "expected a key of 16 or 32 bytes".to_owned();
+            return fault(&format!("data_encryption.keyring[{index}]"), message);
+        }
+    }
     if let Err(error) = Template::parse(&settings.access_log.template) {
         return fault("access_log.template", error.to_string());
     }

@@ -4,6 +4,7 @@
 
 mod admin_key;
 mod check;
+mod encryption;
 mod endpoints;
 mod environment;
 mod error;
@@ -12,6 +13,7 @@ mod limits;
 mod listen;
 mod logging;
 mod reference;
+mod secrets;
 mod store;
 mod stream;
 mod tls;
@@ -20,12 +22,14 @@ mod value;
 mod yaml;
 
 pub use admin_key::{AdminKeyError, KeyOrigin, admin_keys};
+pub use encryption::DataEncryption;
 pub use endpoints::{Admin, AdminKey, Control, Metrics, Role};
 pub use environment::process as environment;
 pub use error::SettingsError;
 pub use limits::{Http2, Limits};
 pub use listen::{Listen, ProxyProtocol};
 pub use logging::{AccessLog, Log, LogFormat, LogLevel};
+pub use secrets::Secrets;
 pub use store::{Store, StoreKind};
 pub use stream::{Stream, StreamTls, TcpListener, TcpListeners};
 pub use tls::{Tls, TlsProtocol};
@@ -81,6 +85,10 @@ pub struct Settings {
     /// Whether every response carries `X-APISIX-Upstream-Status`. When `false`, only those do that the upstream answered with
     /// 5xx.
     pub show_upstream_status_in_response_header: bool,
+    /// Values that configurations refer to by `$secret://`: how long they count.
+    pub secrets: Secrets,
+    /// Encryption of secret fields where documents are stored.
+    pub data_encryption: DataEncryption,
     /// What clients may not exceed.
     pub limits: Limits,
     /// One line for each request.
@@ -112,6 +120,8 @@ impl Default for Settings {
             server_header: HeaderText::from_static(concat!("Crossway/", env!("CARGO_PKG_VERSION"))),
             server_tokens: true,
             show_upstream_status_in_response_header: false,
+            secrets: Secrets::default(),
+            data_encryption: DataEncryption::default(),
             limits: Limits::default(),
             access_log: AccessLog::default(),
             log: Log::default(),

@@ -1,9 +1,10 @@
 //! The documents that the running configuration was compiled from, in the shape of APISIX's control API. Consumers and
-//! their credentials are not shown here, private keys of upstreams are blanked out.
+//! their credentials are not shown here, secret fields are blanked out.
 
 use super::{Control, refuse};
 use crate::{
     model::{Kind, ResourceKey},
+    secret::Sealer,
     store::Entry,
 };
 use axum::{
@@ -16,9 +17,6 @@ use bytes::Bytes;
 use serde::Serialize;
 use serde_json::Value;
 use std::{collections::HashMap, sync::Arc};
-
-/// Stands in for what must not be read here.
-const HIDDEN: &str = "<hidden>";
 
 /// A document and its place in the store.
 #[derive(Serialize)]
@@ -33,24 +31,20 @@ struct Document {
 }
 
 impl Document {
-    fn new(key: &ResourceKey, content: &Bytes, stored: Option<&Entry>) -> Self {
+    fn new(sealer: &Sealer, key: &ResourceKey, content: &Bytes, stored: Option<&Entry>) -> Self {
         let stored = stored.filter(|entry| entry.value == *content);
         Self {
             key: format!("/apisix/{key}"),
-            value: value_of(content),
+            value: value_of(sealer, key, content),
             created: stored.map(|entry| entry.created.0),
             modified: stored.map(|entry| entry.modified.0),
         }
     }
 }
 
-fn value_of(content: &Bytes) -> Value {
+fn value_of(sealer: &Sealer, key: &ResourceKey, content: &Bytes) -> Value {
     let mut value = serde_json::from_slice(content).unwrap_or(Value::Null);
-    for place in ["/tls/client_key", "/upstream/tls/client_key"] {
-        if let Some(secret) = value.pointer_mut(place) {
-            *secret = HIDDEN.into();
-        }
-    }
+    sealer.hide(key, &mut value);
     value
 }
 
@@ -67,7 +61,7 @@ async fn list(control: Arc<Control>, kind: Kind) -> Response {
             .filter(|(key, _)| key.kind == kind)
             .map(|(key, content)| {
                 let stored = stored.get(key.to_string().as_str()).copied();
-                Document::new(key, content, stored)
+                Document::new(&state.workshop().sealer, key, content, stored)
             })
             .collect();
         Json(documents).into_response()
@@ -87,8 +81,12 @@ async fn one(control: Arc<Control>, kind: Kind, id: &str) -> Response {
         Ok(key) => control.authority.store().get(&key).await.ok().flatten(),
         Err(_) => None,
     };
-    match control.state().document(&key) {
-        Some(content) => Json(Document::new(&key, content, stored.as_ref())).into_response(),
+    let state = control.state();
+    match state.document(&key) {
+        Some(content) => {
+            let sealer = &state.workshop().sealer;
+            Json(Document::new(sealer, &key, content, stored.as_ref())).into_response()
+        }
         None => not_found(),
     }
 }
@@ -129,7 +127,7 @@ pub(super) async fn plugin_metadatas(State(control): State<Arc<Control>>) -> Res
     let all: Vec<Value> = state
         .documents()
         .filter(|(key, _)| key.kind == Kind::PluginMetadata)
-        .map(|(key, content)| metadata(key, content))
+        .map(|(key, content)| metadata(&state.workshop().sealer, key, content))
         .collect();
     Json(all).into_response()
 }
@@ -145,7 +143,9 @@ pub(super) async fn plugin_metadata(
         .as_ref()
         .and_then(|key| Some((key, state.document(key)?)))
     {
-        Some((key, content)) => Json(metadata(key, content)).into_response(),
+        Some((key, content)) => {
+            Json(metadata(&state.workshop().sealer, key, content)).into_response()
+        }
         None => refuse(
             StatusCode::NOT_FOUND,
             format!("plugin metadata[{name}] not found"),
@@ -153,8 +153,8 @@ pub(super) async fn plugin_metadata(
     }
 }
 
-fn metadata(key: &ResourceKey, content: &Bytes) -> Value {
-    let mut value = value_of(content);
+fn metadata(sealer: &Sealer, key: &ResourceKey, content: &Bytes) -> Value {
+    let mut value = value_of(sealer, key, content);
     if let Some(object) = value.as_object_mut() {
         object.insert("id".to_owned(), key.id.as_str().into());
     }

@@ -122,6 +122,8 @@ pub(super) fn empty() -> State {
         shared: Default::default(),
         attributes: Default::default(),
         live: Default::default(),
+        secrets: Default::default(),
+        sealer: Default::default(),
     }))
 }
 

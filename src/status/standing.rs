@@ -29,6 +29,24 @@ struct Standing {
     /// Documents by kind.
     resources: BTreeMap<&'static str, u64>,
     upstreams: Upstreams,
+    secrets: Secrets,
+}
+
+/// References to secrets. Values are never shown.
+#[derive(Serialize)]
+struct Secrets {
+    references: usize,
+    unresolved: Vec<Unresolved>,
+}
+
+/// A reference that gives no value: what refers to it is shut.
+#[derive(Serialize)]
+struct Unresolved {
+    key: String,
+    /// JSON pointer.
+    path: String,
+    reference: String,
+    why: String,
 }
 
 #[derive(Serialize)]
@@ -102,6 +120,7 @@ fn stand(control: &Control) -> Standing {
         },
         resources: resources(control),
         upstreams: upstreams(control),
+        secrets: secrets(control),
     }
 }
 
@@ -110,6 +129,21 @@ fn what(trouble: Trouble) -> What {
         what: trouble.what,
         at: trouble.at,
         since: Some(seconds(trouble.since)),
+    }
+}
+
+fn secrets(control: &Control) -> Secrets {
+    let state = control.state();
+    let unresolved = state.unresolved_secrets().into_iter();
+    let unresolved = unresolved.map(|one| Unresolved {
+        key: one.key.to_string(),
+        path: one.path,
+        reference: one.reference,
+        why: one.why,
+    });
+    Secrets {
+        references: state.secret_references(),
+        unresolved: unresolved.collect(),
     }
 }
 

@@ -14,11 +14,11 @@ use std::{
     collections::{BTreeMap, HashSet},
     str::FromStr,
     sync::Arc,
-    time::{Duration, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 /// How long a change waits for the first answer of the name service. Without one the upstream starts unresolved.
-const RESOLVE: Duration = Duration::from_secs(2);
+pub(super) const RESOLVE: Duration = Duration::from_secs(2);
 /// So many events at most are compiled as one.
 const BATCH: usize = 1024;
 /// Between two attempts to read a store that does not answer.
@@ -105,6 +105,7 @@ impl Authority {
 
     /// Compiles changes and, if they are good, lets them serve.
     async fn take(&self, revision: Revision, changes: Vec<Change>, pending: &mut Pending) {
+        let _changing = self.changing.lock().await;
         pending.extend(changes);
         let batch: Vec<Change> = std::mem::take(pending).into_iter().collect();
         let whole = self.policy == Policy::AllOrNothing;
@@ -118,9 +119,9 @@ impl Authority {
             }
             (next, refusals)
         });
-        let Ok((mut next, refusals)) = compiled.await else {
+        let Ok((next, refusals)) = compiled.await else {
             tracing::error!(%revision, "a change could not be compiled; what serves, serves on");
-            self.refuse(revision, &[], false);
+            self.refuse(revision, &[], true);
             return;
         };
         for refusal in &refusals {
@@ -131,10 +132,26 @@ impl Authority {
             self.refuse(revision, &refusals, true);
             return;
         }
+        let until = Instant::now() + RESOLVE;
+        let Some(next) = self.first_secrets(next, RESOLVE).await else {
+            tracing::error!(%revision, "a change could not be compiled; what serves, serves on");
+            self.refuse(revision, &[], true);
+            return;
+        };
+        self.install(next, until.saturating_duration_since(Instant::now()))
+            .await;
+        match refusals.is_empty() {
+            true => self.status.send_modify(|s| serve(s, revision)),
+            false => self.refuse(revision, &refusals, false),
+        }
+    }
+
+    /// Lets a state serve. Names of new upstreams have so long to be resolved.
+    pub(super) async fn install(&self, mut next: State, limit: Duration) {
         let (fresh, retired) = (next.take_fresh(), next.take_retired());
         let waits = fresh
             .iter()
-            .map(|fresh| fresh.upstream.resolve_first(RESOLVE));
+            .map(|fresh| fresh.upstream.resolve_first(limit));
         futures::future::join_all(waits).await;
         let snapshot = Arc::new(next.snapshot());
         let workshop = next.workshop().clone();
@@ -147,14 +164,12 @@ impl Authority {
         for upstream in retired {
             upstream.stop();
         }
+        self.say_unresolved();
         // What nothing refers to any more goes here, after the swap.
         drop(before);
-        if !refusals.is_empty() {
-            self.refuse(revision, &refusals, false);
-        }
-        self.status.send_modify(|s| serve(s, revision));
     }
 
+    /// Puts down a refusal: of the whole change, or of a part of it while the rest serves.
     fn refuse(&self, revision: Revision, refusals: &[Refusal], whole: bool) {
         let state = self.state.load();
         let problems = refusals.iter().take(PROBLEMS).map(|r| RefusedDocument {
@@ -171,7 +186,11 @@ impl Authority {
             problems: problems.collect(),
             serving_older: whole || refusals.iter().all(|r| state.document(&r.key).is_some()),
         };
+        // In one step: a start that is told of a refusal and of nothing that serves would give up.
         self.status.send_modify(|s| {
+            if !whole {
+                serve(s, revision);
+            }
             s.seen = revision.0;
             s.refused_total += refusals.len().max(1) as u64;
             s.refused = Some(refused);

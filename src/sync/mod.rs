@@ -1,20 +1,21 @@
 //! The authority over what serves: follows the store, compiles, swaps. Whatever goes wrong, the last good configuration serves on.
 
 mod follow;
+mod secrets;
 mod status;
 
 pub(crate) use follow::change_of;
 pub use status::{Refused, RefusedDocument, Status};
 
 use crate::{
-    compile::{Refusal, State},
+    compile::{Refusal, State, Unresolved},
     model::ResourceKey,
     snapshot::Current,
     store::{Revision, Store},
 };
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use tokio::sync::watch;
 
 /// How documents that are refused are treated.
@@ -33,6 +34,10 @@ pub struct Authority {
     state: ArcSwap<State>,
     current: Arc<Current>,
     status: watch::Sender<Status>,
+    /// Held by who changes the state: changes of documents and of secrets come one after the other.
+    changing: tokio::sync::Mutex<()>,
+    /// References without a value that the log knows of.
+    told: parking_lot::Mutex<BTreeSet<Unresolved>>,
 }
 
 impl Authority {
@@ -51,6 +56,8 @@ impl Authority {
             state: ArcSwap::from_pointee(state),
             current,
             status,
+            changing: Default::default(),
+            told: Default::default(),
         })
     }
 

@@ -47,6 +47,7 @@ mod plugins_redis;
 mod plugins_transform;
 mod precedence;
 mod routing;
+mod secrets;
 mod service_plugins;
 mod signals;
 mod stream_admin;

@@ -56,7 +56,14 @@ async fn what_cannot_be_served_is_refused() {
             json!({ "client": { "ca": authority.pem(), "skip_mtls_uri_regex": ["("] } }),
             "invalid regular expression".to_owned(),
         ),
-        (json!({ "cert": "$secret://vault/1/a/b" }), "are not resolved yet (at /cert)".to_owned()),
+        (
+            json!({ "cert": "$secret://vault/1/a/b" }),
+            "failed to fetch secret info by secret id [vault/1], response code: 404".to_owned(),
+        ),
+        (
+            json!({ "cert": "$env://CROSSWAY_NOT_THERE" }),
+            "the environment has no variable CROSSWAY_NOT_THERE (at /cert)".to_owned(),
+        ),
         (json!({ "snis": ["b.test"] }), "value should match only one schema".to_owned()),
     ] {
         let document = with(&good, change);

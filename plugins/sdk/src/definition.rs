@@ -127,6 +127,10 @@ pub struct Definition {
     pub scopes: Scopes,
     /// Whether a global rule's copy is skipped when the route has one.
     pub prefer_route: bool,
+    /// Secret fields of its configuration and metadata: [`Plugin::ENCRYPTED`].
+    pub encrypted: &'static [&'static str],
+    /// Secret fields of its credentials: [`Authenticator::ENCRYPTED_CREDENTIAL`].
+    pub encrypted_credential: &'static [&'static str],
     schema: Schema,
     metadata: Option<Schema>,
     credential: Option<CredentialDefinition>,
@@ -162,6 +166,8 @@ impl Definition {
             phases: P::PHASES,
             scopes: P::SCOPES,
             prefer_route: P::PREFER_ROUTE,
+            encrypted: P::ENCRYPTED,
+            encrypted_credential: &[],
             schema: Schema::lazy(schema_of::<P::Config>),
             metadata: P::metadata_schema().map(Schema::new),
             credential: None,
@@ -178,6 +184,7 @@ impl Definition {
         };
         Self {
             credential: Some(credential),
+            encrypted_credential: P::ENCRYPTED_CREDENTIAL,
             ..Self::of::<P>()
         }
     }

@@ -70,6 +70,9 @@ pub trait Plugin: Sized + Send + Sync + 'static {
     const PHASES: Phases;
     /// True for a plugin of which a global rule's copy is skipped when the route has one (APISIX's `prefer_route`).
     const PREFER_ROUTE: bool = false;
+    /// Secret fields of the configuration and of the metadata, as paths such as `auth.password`: they are encrypted at rest and not
+    /// shown by lists (APISIX's `encrypt_fields`). A list on the way stands for all of its items, an object at the end for all its values.
+    const ENCRYPTED: &'static [&'static str] = &[];
     /// The configuration. Derive `Deserialize` with `deny_unknown_fields`, and `JsonSchema`: bounds that are written as
     /// `#[schemars(range(min = …))]` are checked before `build` runs. Doc comments become the reference page.
     type Config: DeserializeOwned + JsonSchema;
@@ -163,6 +166,8 @@ pub trait Plugin: Sized + Send + Sync + 'static {
 
 /// A plugin that names the consumer. It owns the credential half of the configuration, which stands on consumers and credentials.
 pub trait Authenticator: Plugin {
+    /// Secret fields of the credential, as [`Plugin::ENCRYPTED`] has those of the configuration.
+    const ENCRYPTED_CREDENTIAL: &'static [&'static str] = &[];
     /// What stands under the plugin's name on a consumer.
     type Credential: DeserializeOwned + JsonSchema + Send + Sync + 'static;
 

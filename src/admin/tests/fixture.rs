@@ -145,5 +145,7 @@ pub(super) fn state() -> State {
         shared: Default::default(),
         attributes: Default::default(),
         live: Default::default(),
+        secrets: Default::default(),
+        sealer: Default::default(),
     }))
 }

@@ -75,6 +75,7 @@ impl BasicAuth {
 
 impl Authenticator for BasicAuth {
     type Credential = Credential;
+    const ENCRYPTED_CREDENTIAL: &'static [&'static str] = &["password"];
 
     fn index(credential: &Credential) -> Option<String> {
         Some(credential.username.clone())

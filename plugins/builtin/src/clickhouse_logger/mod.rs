@@ -44,6 +44,7 @@ impl Sink for Server {
 impl Plugin for ClickhouseLogger {
     const NAME: &'static str = "clickhouse-logger";
     const PRIORITY: i32 = 398;
+    const ENCRYPTED: &'static [&'static str] = &["password"];
     type Config = Config;
 
     fn build(config: Config, cx: &BuildCx<'_>) -> Result<Self, BuildError> {

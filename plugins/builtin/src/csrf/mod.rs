@@ -30,6 +30,7 @@ pub struct Csrf {
 impl Plugin for Csrf {
     const NAME: &'static str = "csrf";
     const PRIORITY: i32 = 2980;
+    const ENCRYPTED: &'static [&'static str] = &["key"];
     type Config = Config;
 
     fn build(config: Config, cx: &BuildCx<'_>) -> Result<Self, BuildError> {

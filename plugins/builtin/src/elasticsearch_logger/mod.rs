@@ -121,6 +121,7 @@ fn below(target: &Uri, path: &str) -> Result<Uri, SinkError> {
 impl Plugin for ElasticsearchLogger {
     const NAME: &'static str = "elasticsearch-logger";
     const PRIORITY: i32 = 413;
+    const ENCRYPTED: &'static [&'static str] = &["auth.password", "headers"];
     type Config = Config;
 
     fn build(config: Config, cx: &BuildCx<'_>) -> Result<Self, BuildError> {

@@ -21,6 +21,8 @@ pub struct ErrorLogLogger;
 impl Plugin for ErrorLogLogger {
     const NAME: &'static str = "error-log-logger";
     const PRIORITY: i32 = 1091;
+    const ENCRYPTED: &'static [&'static str] =
+        &["clickhouse.password", "kafka.brokers.sasl_config.password"];
     type Config = Config;
 
     fn build(_: Config, _: &BuildCx<'_>) -> Result<Self, BuildError> {

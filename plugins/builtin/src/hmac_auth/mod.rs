@@ -242,6 +242,7 @@ async fn judge_body(ex: &mut Exchange<'_>, limit: usize) -> Result<(), BodyRefus
 
 impl Authenticator for HmacAuth {
     type Credential = Credential;
+    const ENCRYPTED_CREDENTIAL: &'static [&'static str] = &["secret_key"];
 
     fn index(credential: &Credential) -> Option<String> {
         Some(credential.key_id.clone())

@@ -50,6 +50,7 @@ impl Sink for Server {
 impl Plugin for HttpLogger {
     const NAME: &'static str = "http-logger";
     const PRIORITY: i32 = 410;
+    const ENCRYPTED: &'static [&'static str] = &["auth_header"];
     type Config = Config;
 
     fn build(config: Config, cx: &BuildCx<'_>) -> Result<Self, BuildError> {

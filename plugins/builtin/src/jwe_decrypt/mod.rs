@@ -94,6 +94,7 @@ fn without_scheme(text: &str) -> &str {
 
 impl Authenticator for JweDecrypt {
     type Credential = Credential;
+    const ENCRYPTED_CREDENTIAL: &'static [&'static str] = &["secret"];
 
     fn index(credential: &Credential) -> Option<String> {
         Some(credential.key.clone())

@@ -152,6 +152,7 @@ fn seconds(time: SystemTime) -> f64 {
 
 impl Authenticator for JwtAuth {
     type Credential = Credential;
+    const ENCRYPTED_CREDENTIAL: &'static [&'static str] = &["secret"];
 
     fn index(credential: &Credential) -> Option<String> {
         Some(credential.key.clone())

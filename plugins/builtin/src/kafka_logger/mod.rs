@@ -86,6 +86,7 @@ pub(crate) fn cluster(
 impl Plugin for KafkaLogger {
     const NAME: &'static str = "kafka-logger";
     const PRIORITY: i32 = 403;
+    const ENCRYPTED: &'static [&'static str] = &["brokers.sasl_config.password"];
     type Config = Config;
 
     fn build(config: Config, cx: &BuildCx<'_>) -> Result<Self, BuildError> {

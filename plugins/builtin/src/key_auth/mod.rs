@@ -76,6 +76,7 @@ impl KeyAuth {
 
 impl Authenticator for KeyAuth {
     type Credential = Credential;
+    const ENCRYPTED_CREDENTIAL: &'static [&'static str] = &["key"];
 
     fn index(credential: &Credential) -> Option<String> {
         Some(credential.key.clone())

@@ -58,6 +58,7 @@ struct Held {
 impl Plugin for LimitConn {
     const NAME: &'static str = "limit-conn";
     const PRIORITY: i32 = 1003;
+    const ENCRYPTED: &'static [&'static str] = &["redis_password", "sentinel_password"];
     const SCOPES: Scopes = Scopes::HTTP.union(Scopes::STREAM);
     type Config = Config;
 

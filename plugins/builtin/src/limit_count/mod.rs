@@ -69,6 +69,7 @@ impl From<Error> for Unjudged {
 impl Plugin for LimitCount {
     const NAME: &'static str = "limit-count";
     const PRIORITY: i32 = 1002;
+    const ENCRYPTED: &'static [&'static str] = &["redis_password", "sentinel_password"];
     type Config = Config;
 
     fn build(config: Config, cx: &BuildCx<'_>) -> Result<Self, BuildError> {

@@ -49,6 +49,7 @@ enum Verdict {
 impl Plugin for LimitReq {
     const NAME: &'static str = "limit-req";
     const PRIORITY: i32 = 1001;
+    const ENCRYPTED: &'static [&'static str] = &["redis_password", "sentinel_password"];
     type Config = Config;
 
     fn build(config: Config, cx: &BuildCx<'_>) -> Result<Self, BuildError> {

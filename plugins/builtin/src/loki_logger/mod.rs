@@ -102,6 +102,7 @@ impl Labels {
 impl Plugin for LokiLogger {
     const NAME: &'static str = "loki-logger";
     const PRIORITY: i32 = 414;
+    const ENCRYPTED: &'static [&'static str] = &["headers"];
     type Config = Config;
 
     fn build(config: Config, cx: &BuildCx<'_>) -> Result<Self, BuildError> {

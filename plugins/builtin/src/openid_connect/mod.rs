@@ -68,6 +68,8 @@ pub struct OpenidConnect {
 impl Plugin for OpenidConnect {
     const NAME: &'static str = "openid-connect";
     const PRIORITY: i32 = 2599;
+    const ENCRYPTED: &'static [&'static str] =
+        &["client_secret", "client_rsa_private_key", "session.secret"];
     type Config = Config;
 
     fn build(config: Config, cx: &BuildCx<'_>) -> Result<Self, BuildError> {

@@ -41,6 +41,7 @@ impl Sink for Collector {
 impl Plugin for SplunkHecLogging {
     const NAME: &'static str = "splunk-hec-logging";
     const PRIORITY: i32 = 409;
+    const ENCRYPTED: &'static [&'static str] = &["endpoint.token"];
     type Config = Config;
 
     fn build(config: Config, cx: &BuildCx<'_>) -> Result<Self, BuildError> {
