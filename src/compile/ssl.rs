@@ -23,7 +23,7 @@ impl State {
             // What it should show and prove is not known: no handshake gets it.
             With::None => return self.withdraw(&id),
         };
-        match self.compile_resolved(key, &id, ssl) {
+        match self.compile_resolved(key, &id, *ssl) {
             Err(refusal) if managed => {
                 tracing::error!(%key, path = refusal.path, "a fetched secret is not taken: {UNFIT}");
                 self.withdraw(&id)
@@ -53,10 +53,14 @@ impl State {
             managed |= resolved.managed;
         }
         if used == 0 {
+            let ssl = Box::new(ssl);
             return Ok(With::Secrets { ssl, managed });
         }
         match model::checked::<model::Ssl>(Kind::Ssl, &document) {
-            Ok(ssl) => Ok(With::Secrets { ssl, managed }),
+            Ok(ssl) => Ok(With::Secrets {
+                ssl: Box::new(ssl),
+                managed,
+            }),
             Err(problem) if managed => {
                 tracing::error!(%key, path = problem.path, "a fetched secret is not taken: {UNFIT}");
                 Ok(With::None)
@@ -112,7 +116,7 @@ impl State {
 /// What became of a certificate's references.
 enum With {
     /// They are resolved; `managed`: by a manager, so that what is wrong is wrong there.
-    Secrets { ssl: model::Ssl, managed: bool },
+    Secrets { ssl: Box<model::Ssl>, managed: bool },
     /// One of them is not.
     None,
 }
