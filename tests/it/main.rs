@@ -55,6 +55,7 @@ mod stream_nodes;
 mod stream_tcp;
 mod stream_tls;
 mod stream_udp;
+mod streaming;
 mod tls_clients;
 mod tls_names;
 mod tls_refusals;
