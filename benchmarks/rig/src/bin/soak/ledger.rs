@@ -72,6 +72,7 @@ struct Entries {
     disturbances: Vec<(Instant, Option<Instant>)>,
     upgrades: Vec<Upgrade>,
     losses: Vec<String>,
+    excused: Vec<String>,
 }
 
 impl Ledger {
@@ -118,21 +119,30 @@ impl Ledger {
 
     /// Writes down how a request ended that began at `begun`.
     pub(crate) fn note(&self, kind: &'static str, begun: Instant, outcome: Outcome) {
-        self.write(kind, begun, outcome, true);
+        self.write(kind, begun, None, outcome);
     }
 
-    /// The same of a session, whose length says nothing of the gateway.
-    pub(crate) fn note_session(&self, kind: &'static str, begun: Instant, outcome: Outcome) {
-        self.write(kind, begun, outcome, false);
+    /// The same of a session, whose length says nothing of the gateway, on a connection that was opened at `opened`. What is
+    /// asked on an old connection meets the process that it belongs to.
+    pub(crate) fn note_session(
+        &self,
+        kind: &'static str,
+        begun: Instant,
+        opened: Instant,
+        outcome: Outcome,
+    ) {
+        self.write(kind, begun, Some(opened), outcome);
     }
 
-    fn write(&self, kind: &'static str, begun: Instant, outcome: Outcome, timed: bool) {
+    fn write(&self, kind: &'static str, begun: Instant, opened: Option<Instant>, outcome: Outcome) {
         let ended = Instant::now();
+        let timed = opened.is_none();
         let at = begun.duration_since(self.started);
         let mut entries = self.entries();
-        let (disturbed, drained) = (entries.disturbed(ended), entries.drained(begun, ended));
+        let disturbed = entries.disturbed(ended);
+        let drained = entries.drained(opened.unwrap_or(begun), ended);
         let tally = entries.kinds.entry(kind).or_default();
-        let why = match outcome {
+        let (word, why, is_excused) = match outcome {
             Outcome::Answered | Outcome::Retried => {
                 match outcome {
                     Outcome::Retried => tally.retried += 1,
@@ -146,31 +156,35 @@ impl Ledger {
                 }
                 return;
             }
-            Outcome::Failed(_) if disturbed => {
+            Outcome::Failed(why) if disturbed => {
                 tally.interrupted += 1;
-                return;
+                ("interrupted", why, true)
             }
-            Outcome::Failed(_) if drained => {
+            Outcome::Failed(why) if drained => {
                 tally.drained += 1;
-                return;
+                ("drained", why, true)
             }
             Outcome::Failed(why) => {
                 tally.lost += 1;
-                format!("lost: {why}")
+                ("lost", why, false)
             }
             Outcome::Wrong(why) => {
                 tally.wrong += 1;
-                format!("wrong: {why}")
+                ("wrong", why, false)
             }
         };
-        if entries.losses.len() < TOLD {
+        let since = entries.upgrades.last().map_or_else(String::new, |last| {
+            let since = (ended - last.asked).as_secs_f64();
+            format!("; the last upgrade was asked for {since:.3} s before the end")
+        });
+        let told = match is_excused {
+            true => &mut entries.excused,
+            false => &mut entries.losses,
+        };
+        if told.len() < TOLD {
             let (at, took) = (at.as_secs_f64(), (ended - begun).as_secs_f64());
-            let since = entries.upgrades.last().map_or_else(String::new, |last| {
-                let since = (ended - last.asked).as_secs_f64();
-                format!("; the last upgrade was asked for {since:.3} s before the end")
-            });
-            entries.losses.push(format!(
-                "{kind}, from {at:.3} s of the soak, for {took:.3} s{since}: {why}"
+            told.push(format!(
+                "{kind}, from {at:.3} s of the soak, for {took:.3} s{since}: {word}: {why}"
             ));
         }
     }
@@ -189,6 +203,11 @@ impl Ledger {
         self.entries().losses.clone()
     }
 
+    /// The first failures that were to be expected, in words.
+    pub(crate) fn excused(&self) -> Vec<String> {
+        self.entries().excused.clone()
+    }
+
     fn entries(&self) -> MutexGuard<'_, Entries> {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -201,11 +220,11 @@ impl Entries {
         disturbances.any(|(from, until)| *from <= at && until.is_none_or(|until| at <= until))
     }
 
-    /// Whether this was under way in a process that was replaced, for as long as that may take.
-    fn drained(&self, begun: Instant, ended: Instant) -> bool {
+    /// Whether a connection that was opened at `opened` belonged to a process that was replaced, until its time was over.
+    fn drained(&self, opened: Instant, ended: Instant) -> bool {
         self.upgrades.iter().any(|upgrade| {
-            let before = upgrade.served.is_none_or(|served| begun <= served);
-            before && ended >= upgrade.asked + DRAIN
+            let served = upgrade.served.unwrap_or(ended);
+            opened <= served && (upgrade.asked + DRAIN..=served + DRAIN + SETTLE).contains(&ended)
         })
     }
 }
@@ -251,7 +270,8 @@ mod tests {
         assert!(drained(asked, asked + DRAIN));
         assert!(!drained(asked, asked + DRAIN / 2), "cut too early");
         let later = served + Duration::from_millis(1);
-        assert!(!drained(later, later + 2 * DRAIN), "of the new process");
+        assert!(!drained(later, later + DRAIN), "of the new process");
+        assert!(!drained(asked, served + 2 * DRAIN), "cut too late");
         assert!(ledger.upgraded_since(asked));
         assert!(!ledger.upgraded_since(asked + DRAIN));
     }

@@ -58,6 +58,9 @@ struct Options {
     /// More growth of open descriptors than this, a minute or from process to process, is a fault.
     #[arg(long, default_value_t = 2.0)]
     descriptors: f64,
+    /// Tell the first interruptions in full, too.
+    #[arg(long)]
+    tell: bool,
 }
 
 #[tokio::main]
@@ -95,6 +98,9 @@ async fn soak(options: Options) -> io::Result<bool> {
     };
     let (text, faults) = report::write(&ledger, &course, &bounds);
     println!("{text}");
+    for excused in ledger.excused().iter().filter(|_| options.tell) {
+        println!("{excused}");
+    }
     for loss in ledger.losses() {
         println!("{loss}");
     }

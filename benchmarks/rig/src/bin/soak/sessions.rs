@@ -48,7 +48,9 @@ pub(crate) async fn talk(session: Session, mut shared: Shared) {
         let done = within(session.hold()).await;
         let failed = done.is_err();
         let outcome = Outcome::of(done);
-        shared.ledger.note_session(session.name, begun, outcome);
+        shared
+            .ledger
+            .note_session(session.name, begun, begun, outcome);
         if failed {
             sleep(Duration::from_millis(100)).await;
         }

@@ -60,6 +60,7 @@ pub(crate) async fn ask(kind: Kind, mut shared: Shared) {
                 continue;
             }
         };
+        let opened = begun;
         for asked in 0..kind.per_connection {
             // Closed between two requests, as a server may: not a loss.
             if !connection.is_open().await {
@@ -69,7 +70,9 @@ pub(crate) async fn ask(kind: Kind, mut shared: Shared) {
             let outcome = kind.ask(&mut connection, asked > 0).await;
             let failed = matches!(outcome, Outcome::Failed(_) | Outcome::Wrong(_));
             if kind.is_session {
-                shared.ledger.note_session(kind.name, begun, outcome);
+                shared
+                    .ledger
+                    .note_session(kind.name, begun, opened, outcome);
             } else {
                 shared.ledger.note(kind.name, begun, outcome);
             }
