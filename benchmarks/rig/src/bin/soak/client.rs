@@ -55,7 +55,7 @@ pub(crate) struct Answer {
 /// Why there was no whole answer.
 pub(crate) struct Broken {
     why: String,
-    /// Whether any of the request was sent.
+    /// Whether the other side can have begun with the request.
     pub(crate) sent: bool,
     /// Whether any of the answer came.
     pub(crate) heard: bool,
@@ -70,7 +70,7 @@ impl From<Broken> for io::Error {
 impl std::fmt::Display for Broken {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let far = match (self.sent, self.heard) {
-            (false, _) => "nothing was sent",
+            (false, _) => "nobody began with it",
             (true, false) => "sent, nothing came back",
             (true, true) => "amid the answer",
         };
@@ -146,7 +146,7 @@ impl Connection {
             Sender::Two(sender) => (sender.try_send_request(request).await, true),
         };
         let answer = answer.map_err(|mut error| Broken {
-            sent: error.take_message().is_none(),
+            sent: error.take_message().is_none() && !came_too_late(error.error()),
             // Of HTTP/2, frames of the connection come at any time: here only the head of the answer counts.
             heard: !multiplexed && self.heard.load(Relaxed) > before,
             why: in_full(&error.into_error()),
@@ -164,6 +164,14 @@ impl Connection {
             trailers,
         })
     }
+}
+
+/// Whether the other side has said of this request that it will not begin with it: the stream's number is above the last one that
+/// it accepts, or the stream was not opened any more (RFC 9113 §6.8).
+fn came_too_late(error: &hyper::Error) -> bool {
+    std::error::Error::source(error)
+        .and_then(|cause| cause.downcast_ref::<h2::Error>())
+        .is_some_and(|cause| cause.is_go_away() && cause.is_remote())
 }
 
 /// An error with its causes.

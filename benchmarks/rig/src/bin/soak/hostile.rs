@@ -47,7 +47,7 @@ const fn too_much() -> [u8; 50_000] {
 }
 
 /// How long a slow client keeps at it.
-const SLOW_FOR: Duration = Duration::from_secs(45);
+const SLOW_FOR: Duration = Duration::from_secs(75);
 /// Between two attempts of a hostile client.
 const AGAIN: Duration = Duration::from_millis(500);
 

@@ -86,7 +86,7 @@ pub(crate) async fn ask(kind: Kind, mut shared: Shared) {
 
 impl Kind {
     /// Asks once, and a second time where a client may (RFC 9112 §9.3.1): what was closed while idle, before anything was
-    /// sent, was not asked yet; an idempotent request on a connection that was used before may have met its end.
+    /// sent or accepted, was not asked yet; an idempotent request on a connection that was used before may have met its end.
     async fn ask(&self, connection: &mut Connection, used: bool) -> Outcome {
         let broken = match self.send(connection).await {
             Ok(answer) => return self.judge(&answer),
