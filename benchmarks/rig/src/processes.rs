@@ -15,6 +15,11 @@ use crate::failure::{During, Failure};
 /// How long a process may take to end after SIGTERM before it gets SIGKILL.
 const END_WITHIN: Duration = Duration::from_secs(20);
 
+/// SIGTERM is sent again as often. nginx looks whether it was told to end before it waits for events and not while it does: what
+/// comes between is seen at the next signal or event. Under valgrind, which hands signals over before a system call, that is
+/// the rule.
+const REMIND_AFTER: Duration = Duration::from_secs(1);
+
 /// All children that are alive. Cloning shares them.
 #[derive(Clone, Default)]
 pub(crate) struct Processes {
@@ -129,14 +134,18 @@ fn end(child: &mut Child, patience: Duration) {
     if !matches!(child.try_wait(), Ok(None)) {
         return;
     }
-    let asked = Instant::now();
     let id = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
-    if let (Some(id), true) = (id, patience > Duration::ZERO) {
-        kill_process(id, Signal::TERM).ok();
-    }
-    while asked.elapsed() < patience {
+    let started = Instant::now();
+    let mut reminders = 0;
+    while started.elapsed() < patience {
         if !matches!(child.try_wait(), Ok(None)) {
             return;
+        }
+        if let Some(id) = id
+            && started.elapsed() >= REMIND_AFTER * reminders
+        {
+            kill_process(id, Signal::TERM).ok();
+            reminders += 1;
         }
         pause(Duration::from_millis(10));
     }

@@ -1,4 +1,4 @@
-//! The soak: mixed traffic for a while, beside changes, ended nodes, restarts and hostile clients.
+//! The soak: mixed traffic for a while, beside changes, ended nodes, upgrades, restarts and hostile clients.
 //! It uses loopback only and ends only what it started.
 
 #![allow(
@@ -6,16 +6,23 @@
     reason = "the report is what this program is for"
 )]
 
+mod admin;
 mod changes;
 mod client;
 mod course;
+mod flow;
 mod gateway;
+mod generations;
 mod hostile;
 mod ledger;
+mod mix;
 mod origin;
 mod payload;
+mod process;
 mod report;
 mod samples;
+mod sessions;
+mod stopped;
 #[path = "../../table.rs"]
 mod table;
 mod traffic;
@@ -37,17 +44,23 @@ struct Options {
     #[arg(long, default_value_t = 20.0)]
     minutes: f64,
     /// The gateway; by default `crossway` beside this program.
-    #[arg(long)]
+    #[arg(long, env = "SOAK_GATEWAY")]
     gateway: Option<PathBuf>,
-    /// Between two requests of each of the fourteen clients, in milliseconds.
+    /// Between two requests of most clients, in milliseconds.
     #[arg(long, default_value_t = 20)]
     pause: u64,
-    /// More growth of resident memory than this, in kB a minute, is a fault.
+    /// Between two upgrades, in seconds.
+    #[arg(long, default_value_t = 60)]
+    upgrade_every: u64,
+    /// More growth of resident memory than this, in kB a minute or from process to process, is a fault.
     #[arg(long, default_value_t = 256.0)]
     memory: f64,
-    /// More growth of open descriptors than this, a minute, is a fault.
+    /// More growth of open descriptors than this, a minute or from process to process, is a fault.
     #[arg(long, default_value_t = 2.0)]
     descriptors: f64,
+    /// Tell the first interruptions in full, too.
+    #[arg(long)]
+    tell: bool,
 }
 
 #[tokio::main]
@@ -68,23 +81,28 @@ async fn soak(options: Options) -> io::Result<bool> {
         None => std::env::current_exe()?.with_file_name("crossway"),
     };
     let length = Duration::try_from_secs_f64(options.minutes * 60.0).map_err(io::Error::other)?;
+    let upgrade_every = Duration::from_secs(options.upgrade_every);
     let folder = tempfile::tempdir()?;
     let pause = Duration::from_millis(options.pause);
+    process::adopt_orphans()?;
     let (world, traffic) = world::World::build(&program, folder.path(), pause).await?;
     let ledger = world.shared.ledger.clone();
     let course = tokio::select! {
-        course = course::run(world, traffic, length) => course?,
+        course = course::run(world, traffic, length, upgrade_every) => course?,
         () = asked_to_stop() => return Err(io::Error::other("stopped")),
     };
     let bounds = Bounds {
         memory: options.memory,
         descriptors: options.descriptors,
+        age: upgrade_every.mul_f64(0.75),
     };
-    let (text, mut faults) = report::write(&ledger, &course.samples, &bounds);
-    faults.extend(course.faults);
+    let (text, faults) = report::write(&ledger, &course, &bounds);
     println!("{text}");
+    for excused in ledger.excused().iter().filter(|_| options.tell) {
+        println!("{excused}");
+    }
     for loss in ledger.losses() {
-        println!("lost: {loss}");
+        println!("{loss}");
     }
     for fault in &faults {
         println!("fault: {fault}");

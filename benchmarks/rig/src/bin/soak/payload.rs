@@ -1,10 +1,13 @@
-//! Bodies that are a piece of bytes, some times over.
+//! Bodies: a piece of bytes some times over, or pieces as they come.
 
 use std::convert::Infallible;
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use hyper::body::{Body, Bytes, Frame, SizeHint};
+use hyper::HeaderMap;
+use hyper::body::{Body, Bytes, Frame, Incoming, SizeHint};
+use tokio::sync::mpsc;
 
 /// A body with or without a length that is said beforehand.
 #[derive(Clone)]
@@ -68,4 +71,57 @@ impl Body for Payload {
             SizeHint::default()
         }
     }
+}
+
+/// The body of an answer.
+pub(crate) enum Reply {
+    Whole(Payload),
+    /// Frames as somebody sends them; it ends when they stop.
+    Coming(mpsc::Receiver<Frame<Bytes>>),
+}
+
+impl Body for Reply {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        match self.get_mut() {
+            Self::Whole(payload) => Pin::new(payload).poll_frame(cx),
+            Self::Coming(frames) => frames.poll_recv(cx).map(|frame| frame.map(Ok)),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Whole(payload) => payload.is_end_stream(),
+            Self::Coming(_) => false,
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Whole(payload) => payload.size_hint(),
+            Self::Coming(_) => SizeHint::default(),
+        }
+    }
+}
+
+/// The whole of a body, and its trailers.
+pub(crate) async fn collect(mut body: Incoming) -> hyper::Result<(Vec<u8>, Option<HeaderMap>)> {
+    let (mut bytes, mut trailers) = (Vec::new(), None);
+    while let Some(frame) = next(&mut body).await {
+        match frame?.into_data() {
+            Ok(data) => bytes.extend_from_slice(&data),
+            Err(frame) => trailers = frame.into_trailers().ok(),
+        }
+    }
+    Ok((bytes, trailers))
+}
+
+/// The next frame of a body.
+pub(crate) async fn next(body: &mut Incoming) -> Option<hyper::Result<Frame<Bytes>>> {
+    poll_fn(|cx| Pin::new(&mut *body).poll_frame(cx)).await
 }

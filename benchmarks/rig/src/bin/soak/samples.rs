@@ -27,19 +27,25 @@ pub(crate) fn take(id: u32) -> Option<Sample> {
     })
 }
 
-/// By how much a figure grows in a minute: the line that least squares put through the samples.
+/// By how much a figure grows in a minute.
 pub(crate) fn slope(samples: &[Sample], figure: impl Fn(&Sample) -> f64) -> f64 {
     let Some(first) = samples.first() else {
         return 0.0;
     };
-    let count = samples.len() as f64;
     let minutes = |sample: &Sample| (sample.at - first.at).as_secs_f64() / 60.0;
-    let mean_time = samples.iter().map(minutes).sum::<f64>() / count;
-    let mean = samples.iter().map(&figure).sum::<f64>() / count;
+    let points: Vec<_> = samples.iter().map(|s| (minutes(s), figure(s))).collect();
+    steepness(&points)
+}
+
+/// Of the line that least squares put through points.
+pub(crate) fn steepness(points: &[(f64, f64)]) -> f64 {
+    let count = points.len() as f64;
+    let mean_place = points.iter().map(|(place, _)| place).sum::<f64>() / count;
+    let mean = points.iter().map(|(_, figure)| figure).sum::<f64>() / count;
     let (mut above, mut below) = (0.0, 0.0);
-    for sample in samples {
-        let off = minutes(sample) - mean_time;
-        above += off * (figure(sample) - mean);
+    for (place, figure) in points {
+        let off = place - mean_place;
+        above += off * (figure - mean);
         below += off * off;
     }
     if below > 0.0 { above / below } else { 0.0 }

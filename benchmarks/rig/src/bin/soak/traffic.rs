@@ -1,20 +1,16 @@
-//! The well-behaved clients: each asks, checks what comes back, and asks again.
+//! The well-behaved clients that ask over HTTP: each asks, checks what comes back, and asks again.
 
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use futures::{SinkExt, StreamExt};
-use hyper::body::Bytes;
-use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::sleep;
-use tokio_tungstenite::client_async;
-use tokio_tungstenite::tungstenite::Message;
 
-use crate::client::{Connection, NAME, Over, within};
-use crate::ledger::Ledger;
+use crate::client::{Answer, Connection, Over};
+use crate::ledger::{Ledger, Outcome};
+use crate::origin::GRPC_OK;
 use crate::payload::Payload;
 
 /// What workers share.
@@ -27,21 +23,29 @@ pub(crate) struct Shared {
     pub(crate) pause: Duration,
 }
 
-/// A worker's way of asking.
+/// What a worker asks for, and what it expects.
 #[derive(Clone)]
 pub(crate) struct Kind {
     pub(crate) name: &'static str,
     pub(crate) to: SocketAddr,
     pub(crate) over: Over,
     pub(crate) method: &'static str,
+    pub(crate) path: String,
+    pub(crate) headers: &'static [(&'static str, &'static str)],
     pub(crate) body: Payload,
+    pub(crate) expected: Vec<u8>,
+    /// Whether the answer is that of a gRPC call.
+    pub(crate) is_call: bool,
+    /// Whether the time that it takes is chosen by the client.
+    pub(crate) is_session: bool,
     /// After so many requests a new connection is made.
     pub(crate) per_connection: usize,
+    /// Between two requests, if not as all others.
+    pub(crate) pause: Option<Duration>,
 }
 
 /// Asks until the task is aborted.
 pub(crate) async fn ask(kind: Kind, mut shared: Shared) {
-    let expected = kind.body.bytes();
     loop {
         if shared.up.wait_for(|up| *up).await.is_err() {
             return;
@@ -50,30 +54,29 @@ pub(crate) async fn ask(kind: Kind, mut shared: Shared) {
         let mut connection = match Connection::open(kind.to, &kind.over).await {
             Ok(connection) => connection,
             Err(error) => {
-                shared
-                    .ledger
-                    .note(kind.name, begun, Err(format!("connect: {error}")));
+                let outcome = Outcome::Failed(format!("connect: {error}"));
+                shared.ledger.note(kind.name, begun, outcome);
                 sleep(Duration::from_millis(100)).await;
                 continue;
             }
         };
-        for _ in 0..kind.per_connection {
+        let opened = begun;
+        for asked in 0..kind.per_connection {
             // Closed between two requests, as a server may: not a loss.
             if !connection.is_open().await {
                 break;
             }
             let begun = Instant::now();
-            let answer = connection
-                .ask(kind.method, "/echo", &[], kind.body.clone())
-                .await;
-            let outcome = match answer {
-                Ok((200, body)) if body == expected => Ok(()),
-                Ok((status, body)) => Err(format!("{status} with {} bytes", body.len())),
-                Err(error) => Err(error.to_string()),
-            };
-            let failed = outcome.is_err();
-            shared.ledger.note(kind.name, begun, outcome);
-            sleep(shared.pause).await;
+            let outcome = kind.ask(&mut connection, asked > 0).await;
+            let failed = matches!(outcome, Outcome::Failed(_) | Outcome::Wrong(_));
+            if kind.is_session {
+                shared
+                    .ledger
+                    .note_session(kind.name, begun, opened, outcome);
+            } else {
+                shared.ledger.note(kind.name, begun, outcome);
+            }
+            sleep(kind.pause.unwrap_or(shared.pause)).await;
             if failed {
                 break;
             }
@@ -81,44 +84,57 @@ pub(crate) async fn ask(kind: Kind, mut shared: Shared) {
     }
 }
 
-/// How many messages a WebSocket client sends before it closes.
-const MESSAGES: usize = 40;
-
-/// Opens WebSockets, one after the other, and has its messages echoed.
-pub(crate) async fn talk(to: SocketAddr, mut shared: Shared) {
-    loop {
-        if shared.up.wait_for(|up| *up).await.is_err() {
-            return;
-        }
-        let begun = Instant::now();
-        let outcome = within(conversation(to, shared.pause)).await;
-        let failed = outcome.is_err();
-        shared
-            .ledger
-            .note("websocket", begun, outcome.map_err(|e| e.to_string()));
-        if failed {
-            sleep(Duration::from_millis(100)).await;
+impl Kind {
+    /// Asks once, and a second time where a client may (RFC 9112 §9.3.1): what was closed while idle, before anything was
+    /// sent or accepted, was not asked yet; an idempotent request on a connection that was used before may have met its end.
+    async fn ask(&self, connection: &mut Connection, used: bool) -> Outcome {
+        let broken = match self.send(connection).await {
+            Ok(answer) => return self.judge(&answer),
+            Err(broken) => broken,
+        };
+        let again = match (broken.sent, broken.heard) {
+            (false, _) => Outcome::Answered,
+            (true, false) if used && self.method == "GET" => Outcome::Retried,
+            _ => return Outcome::Failed(broken.to_string()),
+        };
+        match self.ask_anew(connection).await {
+            Ok(answer) => match self.judge(&answer) {
+                Outcome::Answered => again,
+                other => other,
+            },
+            Err(error) => Outcome::Failed(format!("{broken}; again: {error}")),
         }
     }
-}
 
-async fn conversation(to: SocketAddr, pause: Duration) -> io::Result<()> {
-    let stream = TcpStream::connect(to).await?;
-    let opened = client_async(format!("ws://{NAME}/ws"), stream).await;
-    let (mut socket, _) = opened.map_err(io::Error::other)?;
-    for number in 0..MESSAGES {
-        let text = format!("{number} {}", "w".repeat(500));
-        let sent = Message::Binary(Bytes::from(text));
-        socket.send(sent.clone()).await.map_err(io::Error::other)?;
-        match socket.next().await {
-            Some(Ok(message)) if message == sent => {}
-            Some(Ok(_)) => return Err(io::Error::other("another message came back")),
-            Some(Err(error)) => return Err(io::Error::other(error)),
-            None => return Err(io::Error::other("closed amid a conversation")),
-        }
-        sleep(pause).await;
+    async fn ask_anew(&self, connection: &mut Connection) -> io::Result<Answer> {
+        *connection = Connection::open(self.to, &self.over).await?;
+        Ok(self.send(connection).await?)
     }
-    // The other side may close first; the messages were what counts.
-    socket.close(None).await.ok();
-    Ok(())
+
+    async fn send(&self, connection: &mut Connection) -> Result<Answer, crate::client::Broken> {
+        let body = self.body.clone();
+        connection
+            .ask(self.method, &self.path, self.headers, body)
+            .await
+    }
+
+    fn judge(&self, answer: &Answer) -> Outcome {
+        let (name, value) = GRPC_OK;
+        let length = answer.body.len();
+        let trailer = answer.trailers.as_ref().and_then(|all| all.get(name));
+        match answer.status {
+            200 if self.is_call && trailer.is_none_or(|said| said != value) => {
+                Outcome::Failed(format!("{length} bytes, {name} {trailer:?}"))
+            }
+            200 if answer.body == self.expected => Outcome::Answered,
+            status @ 500.. => {
+                let text = String::from_utf8_lossy(&answer.body);
+                Outcome::Failed(format!("{status}: {}", text.trim()))
+            }
+            status => Outcome::Wrong(format!(
+                "{status} with {length} bytes, not {}",
+                self.expected.len()
+            )),
+        }
+    }
 }

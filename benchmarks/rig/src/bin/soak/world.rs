@@ -1,4 +1,4 @@
-//! Everything that runs: two nodes, the gateway between, and the clients.
+//! Everything that runs: the nodes, the gateway before them, and the clients.
 
 use std::io;
 use std::net::SocketAddr;
@@ -6,22 +6,25 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hyper::body::Bytes;
+use rcgen::{CertifiedKey, KeyPair, generate_simple_self_signed};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use crate::admin::Admin;
 use crate::changes;
-use crate::client::{NAME, Over, trusting};
-use crate::gateway::{Admin, Gateway};
+use crate::client::{NAME, trusting};
+use crate::gateway::Gateway;
 use crate::hostile;
 use crate::ledger::Ledger;
-use crate::origin::Node;
-use crate::payload::Payload;
-use crate::traffic::{self, Kind, Shared};
+use crate::mix::{self, Trusts};
+use crate::origin::{Datagrams, Node};
+use crate::sessions;
+use crate::traffic::{self, Shared};
 
 /// The nodes, the gateway, and whether clients may ask.
 pub(crate) struct World {
     pub(crate) nodes: Vec<Node>,
+    _datagrams: Datagrams,
     pub(crate) gateway: Gateway,
     pub(crate) up: watch::Sender<bool>,
     pub(crate) shared: Shared,
@@ -35,14 +38,12 @@ impl World {
         pause: Duration,
     ) -> io::Result<(Self, JoinSet<()>)> {
         let nodes = vec![Node::start().await?, Node::start().await?];
+        let datagrams = Datagrams::start().await?;
         let gateway = Gateway::start(program, folder).await?;
-        let addrs: Vec<SocketAddr> = nodes.iter().map(Node::addr).collect();
-        let made = rcgen::generate_simple_self_signed(vec![NAME.to_owned()]);
-        let made = made.map_err(io::Error::other)?;
-        configure(&gateway, &addrs, &made).await?;
-        let certificate = made.cert.der().clone();
-        let tls = trusting(certificate.clone(), b"http/1.1").map_err(io::Error::other)?;
-        let http2 = trusting(certificate, b"h2").map_err(io::Error::other)?;
+        let identity = generate_simple_self_signed(vec![NAME.to_owned()]);
+        let identity = identity.map_err(io::Error::other)?;
+        configure(&gateway, &nodes, &datagrams, &identity).await?;
+        let trusts = trusts(&identity).map_err(io::Error::other)?;
 
         let (up, watching) = watch::channel(true);
         let shared = Shared {
@@ -50,22 +51,21 @@ impl World {
             up: watching,
             pause,
         };
-        let (http, https) = (gateway.at.http, gateway.at.https);
+        let at = gateway.at;
         let mut tasks = JoinSet::new();
-        for kind in kinds(http, https, &Over::Tls(tls), &Over::Http2(http2)) {
+        for kind in mix::kinds(&at, &trusts) {
             tasks.spawn(traffic::ask(kind, shared.clone()));
         }
-        for _ in 0..2 {
-            tasks.spawn(traffic::talk(http, shared.clone()));
+        for session in mix::sessions(&at, &trusts) {
+            tasks.spawn(sessions::talk(session, shared.clone()));
         }
-        for _ in 0..4 {
-            tasks.spawn(hostile::send_slowly(http, shared.clone()));
-            tasks.spawn(hostile::read_slowly(http, shared.clone()));
-        }
-        tasks.spawn(hostile::talk_nonsense([http, https], shared.clone()));
-        tasks.spawn(changes::keep_changing(gateway.at, addrs, shared.clone()));
+        tasks.spawn(sessions::send_datagrams(at.udp, shared.clone()));
+        hostile::all(&at, &trusts.http2, &shared, &mut tasks);
+        let members = nodes.iter().map(Node::http).collect();
+        tasks.spawn(changes::keep_changing(at, members, shared.clone()));
         let world = Self {
             nodes,
+            _datagrams: datagrams,
             gateway,
             up,
             shared,
@@ -74,70 +74,63 @@ impl World {
     }
 }
 
+fn trusts(identity: &CertifiedKey<KeyPair>) -> Result<Trusts, rustls::Error> {
+    let offering = |alpn: &[&[u8]]| trusting(identity.cert.der().clone(), alpn);
+    Ok(Trusts {
+        nothing: offering(&[])?,
+        http1: offering(&[b"http/1.1"])?,
+        http2: offering(&[b"h2"])?,
+    })
+}
+
 async fn configure(
     gateway: &Gateway,
-    nodes: &[SocketAddr],
-    identity: &rcgen::CertifiedKey<rcgen::KeyPair>,
+    nodes: &[Node],
+    datagrams: &Datagrams,
+    identity: &CertifiedKey<KeyPair>,
 ) -> io::Result<()> {
-    let admin = Admin::of(&gateway.at);
     let (certificate, key) = (
         identity.cert.pem().replace('\n', "\\n"),
         identity.signing_key.serialize_pem().replace('\n', "\\n"),
     );
     let ssl = format!("{{\"sni\":\"{NAME}\",\"cert\":\"{certificate}\",\"key\":\"{key}\"}}");
-    admin
-        .change("PUT", "/ssls/1", ssl.replace('\r', ""))
-        .await?;
-    admin
-        .change("PUT", "/upstreams/1", changes::upstream(nodes, 0))
-        .await?;
+    let http: Vec<SocketAddr> = nodes.iter().map(Node::http).collect();
+    let tcp: Vec<SocketAddr> = nodes.iter().map(Node::tcp).collect();
     let plugins = "\"plugins\":{\"request-id\":{},\"prometheus\":{},\
         \"proxy-rewrite\":{\"headers\":{\"set\":{\"X-Soak\":\"$remote_addr\"}}}}";
-    let route = format!("{{\"uri\":\"/echo\",\"upstream_id\":\"1\",{plugins}}}");
-    admin.change("PUT", "/routes/echo", route).await?;
-    let socket = "{\"uri\":\"/ws\",\"upstream_id\":\"1\",\"enable_websocket\":true}";
-    admin.change("PUT", "/routes/ws", socket.to_owned()).await
-}
-
-/// The clients that ask over HTTP.
-fn kinds(http: SocketAddr, https: SocketAddr, tls: &Over, http2: &Over) -> Vec<Kind> {
-    let small = Bytes::from_static(&[b'p'; 700]);
-    let large = Bytes::from(vec![b'l'; 64 << 10]);
-    let get = |name, to, over: &Over, per_connection| Kind {
-        name,
-        to,
-        over: over.clone(),
-        method: "GET",
-        body: Payload::empty(),
-        per_connection,
+    let route = |uri: &str, more: &str| format!("{{\"uri\":\"{uri}\",{more}}}");
+    let stream = |port: SocketAddr, nodes: &[SocketAddr]| {
+        let (port, upstream) = (port.port(), changes::upstream(nodes, 0));
+        format!("{{\"server_port\":{port},\"upstream\":{upstream}}}")
     };
-    let post = |name, to, over: &Over, body: Payload| Kind {
-        method: "POST",
-        body,
-        ..get(name, to, over, 100)
-    };
-    vec![
-        get("get", http, &Over::Plain, 500),
-        get("get", http, &Over::Plain, 500),
-        get("get, new connections", http, &Over::Plain, 1),
-        post("post", http, &Over::Plain, Payload::sized(small.clone(), 1)),
-        post("post", http, &Over::Plain, Payload::sized(small.clone(), 1)),
-        post(
-            "chunked",
-            http,
-            &Over::Plain,
-            Payload::chunked(small.clone(), 20),
+    let grpc = changes::upstream(&http, 0).replacen('{', "{\"scheme\":\"grpc\",", 1);
+    let first = "\"upstream_id\":\"1\"";
+    let at = &gateway.at;
+    let documents = [
+        ("/ssls/1", ssl.replace('\r', "")),
+        ("/upstreams/1", changes::upstream(&http, 0)),
+        ("/upstreams/grpc", grpc),
+        (
+            "/routes/echo",
+            route("/echo", &format!("{first},{plugins}")),
         ),
-        post("large", http, &Over::Plain, Payload::sized(large, 16)),
-        get("tls get", https, tls, 50),
-        post("tls post", https, tls, Payload::sized(small.clone(), 1)),
-        get("http/2 get", https, http2, 50),
-        post(
-            "http/2 post",
-            https,
-            http2,
-            Payload::sized(small.clone(), 1),
+        ("/routes/bytes", route("/bytes/*", first)),
+        ("/routes/events", route("/events/*", first)),
+        (
+            "/routes/grpc",
+            route("/soak.Echo/*", "\"upstream_id\":\"grpc\""),
         ),
-        post("http/2 chunked", https, http2, Payload::chunked(small, 20)),
-    ]
+        (
+            "/routes/ws",
+            route("/ws", &format!("{first},\"enable_websocket\":true")),
+        ),
+        ("/stream_routes/tcp", stream(at.tcp, &tcp)),
+        ("/stream_routes/tls", stream(at.tls, &tcp)),
+        ("/stream_routes/udp", stream(at.udp, &[datagrams.addr()])),
+    ];
+    let admin = Admin::of(at);
+    for (path, document) in documents {
+        admin.change("PUT", path, document).await?;
+    }
+    Ok(())
 }
