@@ -1,6 +1,6 @@
 //! Answers that the gateway gives itself. They pass the same response phases as an upstream's.
 
-use super::{InFlight, Options, page, spelling::spelled};
+use super::{InFlight, Options, grpc, page, spelling::spelled};
 use bytes::Bytes;
 use crossway_sdk::{
     flow::{Reply, ReplyBody},
@@ -105,6 +105,11 @@ async fn write(
 ) -> Result<()> {
     let status = head.status;
     flight.request.response.status = status.as_u16();
+    if flight.is_call && status.as_u16() >= 400 {
+        // The access log and the metrics have the status of HTTP.
+        grpc::translate(&mut head)?;
+        return session.write_response_header(Box::new(head), true).await;
+    }
     let bodiless = status.is_informational()
         || status == StatusCode::NO_CONTENT
         || status == StatusCode::NOT_MODIFIED;

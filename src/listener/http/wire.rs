@@ -4,9 +4,10 @@
 use super::{
     Cut,
     framing::Framing,
+    http2::frames::{self, Frames},
     pace::{Pace, Rule},
 };
-use crate::listener::{Connection, Counters, TlsFacts, Transport};
+use crate::listener::{Connection, Counters, Reason, TlsFacts, Transport};
 use async_trait::async_trait;
 use bytes::{Buf, BytesMut};
 use pingora_core::protocols::{
@@ -26,7 +27,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, Waker, ready},
-    time::{Duration, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 
@@ -40,8 +41,8 @@ const AHEAD: usize = 16 * 1024;
 const LINGER: Duration = Duration::from_secs(2);
 const LINGER_BYTES: usize = 1 << 20;
 /// Nobody may stand still for longer.
-const STALL: Duration = Duration::from_secs(60);
-const BODY_GRACE: Duration = Duration::from_secs(10);
+pub(super) const STALL: Duration = Duration::from_secs(60);
+pub(super) const BODY_GRACE: Duration = Duration::from_secs(10);
 const RESPONSE_GRACE: Duration = Duration::from_secs(30);
 
 /// A client's connection as Pingora sees it.
@@ -154,7 +155,7 @@ impl Wire {
             return Ok(std::mem::take(&mut self.ahead));
         }
         let body = self.ahead.get(head..).unwrap_or_default();
-        let taken = self.framing.take(body).map_err(Cut::from)?;
+        let taken = self.framing.take(body)?;
         let request = self.ahead.split_to(head + taken);
         Ok(request)
     }
@@ -171,6 +172,27 @@ impl Wire {
         self.upgrade = false;
         if let Some(waiting) = self.tunnel.take() {
             waiting.wake();
+        }
+    }
+
+    /// Everything from here on is HTTP/2, of which a head may take `head_within`.
+    pub(super) fn open_http2(&mut self, limits: frames::Limits, head_within: Duration) {
+        self.framing = Framing::Http2(Box::new(Frames::new(limits, Instant::now())));
+        // Bodies are for the streams to bound. What is left is a time that no byte prolongs.
+        self.body = Rule {
+            rate: u64::MAX,
+            grace: head_within,
+            stall: head_within,
+        };
+    }
+
+    /// Notes what was sent.
+    fn sent_http2(&mut self, bytes: &[u8]) {
+        if let Framing::Http2(frames) = &mut self.framing {
+            let broken = frames.sent(bytes, Instant::now());
+            for _ in 0..broken {
+                self.counters.count(Reason::Http2Stream);
+            }
         }
     }
 
@@ -213,8 +235,17 @@ impl Wire {
                 .poll_read(context, buf)?
                 .is_pending()
             {
-                if matches!(self.framing, Framing::Tunnel) {
-                    return Poll::Pending;
+                match &self.framing {
+                    Framing::Tunnel => return Poll::Pending,
+                    Framing::Http2(frames) => {
+                        if frames.is_amid_head() {
+                            ready!(self.reading.poll_too_slow(context, &self.body));
+                            return Poll::Ready(Err(self.cut(Cut::SlowHead)));
+                        }
+                        self.reading.reset();
+                        return Poll::Pending;
+                    }
+                    _ => {}
                 }
                 ready!(self.reading.poll_too_slow(context, &self.body));
                 return Poll::Ready(Err(self.cut(Cut::SlowBody)));
@@ -240,7 +271,7 @@ impl Wire {
             }
             Err(bad) => {
                 buf.set_filled(before);
-                Poll::Ready(Err(self.cut(bad.into())))
+                Poll::Ready(Err(self.cut(bad)))
             }
         }
     }
@@ -360,9 +391,12 @@ impl AsyncWrite for Wire {
         }
         if this.gathered.len() + bytes.len() <= GATHER {
             this.gathered.extend_from_slice(bytes);
+            this.sent_http2(bytes);
             return Poll::Ready(Ok(bytes.len()));
         }
-        this.poll_send(context, bytes)
+        let sent = ready!(this.poll_send(context, bytes))?;
+        this.sent_http2(bytes.get(..sent).unwrap_or_default());
+        Poll::Ready(Ok(sent))
     }
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
