@@ -37,11 +37,17 @@ pub(super) fn is_call(head: &RequestHeader) -> bool {
 }
 
 /// Makes a refusal of the gateway's own one that a client of gRPC understands: HTTP's 200, and the status and the reason
-/// where it looks for them. There is no body.
+/// where it looks for them. There is no body, and the head has to end the stream: what is in it would not count otherwise.
 ///
 /// # Errors
 /// Pingora does not take the head.
 pub(super) fn translate(head: &mut ResponseHeader) -> Result<()> {
+    for name in [header::CONTENT_LENGTH, header::TRANSFER_ENCODING] {
+        head.remove_header(&name);
+    }
+    if has_status(head) {
+        return Ok(());
+    }
     let status = head.status;
     head.set_status(StatusCode::OK)?;
     head.insert_header(
@@ -52,10 +58,12 @@ pub(super) fn translate(head: &mut ResponseHeader) -> Result<()> {
     // Letters and spaces, which need no escape in this field.
     let reason = status.canonical_reason().unwrap_or("Error");
     head.insert_header(GRPC_MESSAGE, format!("{} {reason}", status.as_u16()))?;
-    for name in [header::CONTENT_LENGTH, header::TRANSFER_ENCODING] {
-        head.remove_header(&name);
-    }
     Ok(())
+}
+
+/// Whether an answer says already how the call went.
+pub(super) fn has_status(head: &ResponseHeader) -> bool {
+    head.headers.contains_key(GRPC_STATUS)
 }
 
 /// gRPC's own table, "HTTP to gRPC Status Code Mapping".

@@ -8,7 +8,7 @@ use crossway_sdk::{
     request::ResponseSource,
 };
 use http::{HeaderValue, Method, StatusCode, header};
-use pingora_core::Result;
+use pingora_core::{Result, protocols::http::HttpTask};
 use pingora_http::ResponseHeader;
 use pingora_proxy::Session;
 
@@ -105,10 +105,12 @@ async fn write(
 ) -> Result<()> {
     let status = head.status;
     flight.request.response.status = status.as_u16();
-    if flight.is_call && status.as_u16() >= 400 {
+    if flight.is_call && (status.as_u16() >= 400 || grpc::has_status(&head)) {
         // The access log and the metrics have the status of HTTP.
         grpc::translate(&mut head)?;
-        return session.write_response_header(Box::new(head), true).await;
+        let whole = vec![HttpTask::Header(Box::new(head), true)];
+        let client = &mut session.downstream_session;
+        return client.response_duplex_vec(whole).await.map(drop);
     }
     let bodiless = status.is_informational()
         || status == StatusCode::NO_CONTENT

@@ -85,8 +85,9 @@ pub struct Http2 {
     /// The same of all requests of a connection together.
     #[schemars(range(min = 65535, max = 2_147_483_647))]
     pub connection_window: u32,
-    /// Streams of a connection that may be reset in 10 seconds, besides half as many as it has requests. It counts what the client
-    /// cancels and what the gateway has to reset because the client broke the rules. Beyond it the connection is closed.
+    /// Streams of a connection that may be reset in 10 seconds, besides half as many as it has requests, and half as many as were
+    /// answered. It counts what the client cancels and what the gateway has to reset because the client broke the rules. Beyond it
+    /// the connection is closed.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub resets: u32,
     /// Frames that a client may send each second that carry no request: PING, SETTINGS, PRIORITY, WINDOW_UPDATE, empty DATA and

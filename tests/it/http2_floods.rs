@@ -124,8 +124,8 @@ async fn streams_that_are_opened_and_reset_end_the_connection() {
 async fn a_client_that_makes_the_gateway_reset_its_streams_is_ended_too() {
     let (gateway, upstream) = world("").await;
     upstream.answer(Answer::text("late").after(Duration::from_millis(50)));
-    // More than was said.
-    bounded(&gateway, &["http2_resets"], |stream| {
+    // More than was said. What comes so fast that no reset is sent in between has a bound in the library.
+    bounded(&gateway, &["http2_resets", "http2_abuse"], |stream| {
         let head = request("POST", "/", &[("content-length", b"1")]);
         [
             frame(HEADERS, END_HEADERS, stream, &head),
@@ -136,11 +136,30 @@ async fn a_client_that_makes_the_gateway_reset_its_streams_is_ended_too() {
     .await;
     assert!(count(&gateway, "http2_stream").await > 100);
     // A stream that depends on itself.
-    bounded(&gateway, &["http2_resets"], |stream| {
+    bounded(&gateway, &["http2_resets", "http2_abuse"], |stream| {
         let itself = [&stream.to_be_bytes()[..], &[0]].concat();
         [get(stream, "/"), frame(PRIORITY, 0, stream, &itself)].concat()
     })
     .await;
+    // One at a time.
+    let before = count(&gateway, "http2_resets").await;
+    let mut patient = connect(&gateway).await;
+    for _ in 0..300 {
+        let stream = patient.stream();
+        let head = request("POST", "/", &[("content-length", b"1")]);
+        let bytes = [
+            frame(HEADERS, END_HEADERS, stream, &head),
+            frame(DATA, 0, stream, b"more"),
+        ];
+        if patient.send(&bytes.concat()).await.is_err()
+            || patient.on(stream, PATIENCE).await.is_none()
+        {
+            break;
+        }
+    }
+    until_stopped(&gateway, "http2_resets", before + 1).await;
+    assert!(patient.closes_within(PATIENCE).await);
+    others_are_served(&gateway).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -306,11 +325,17 @@ async fn a_connection_has_so_many_requests_and_is_told_before() {
     for _ in 0..3 {
         let stream = client.stream();
         client.send(&get(stream, "/")).await.unwrap();
-        let head = client.on(stream, PATIENCE).await.expect("an answer");
-        assert_eq!(head.kind, HEADERS);
     }
-    let away = client.find(GOAWAY, PATIENCE).await.expect("GOAWAY");
-    assert_eq!(away.code(), 0);
+    let (mut heads, mut told) = (0, None);
+    while heads < 3 || told.is_none() {
+        let frame = client.next(PATIENCE).await.expect("more");
+        match frame.kind {
+            HEADERS => heads += 1,
+            GOAWAY => told = Some(frame.code()),
+            _ => {}
+        }
+    }
+    assert_eq!(told, Some(0));
     until_stopped(&gateway, "requests_per_connection", 1).await;
     assert_eq!(upstream.hits(), 3);
 

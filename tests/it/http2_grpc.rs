@@ -7,7 +7,7 @@ use http::{HeaderMap, HeaderValue, Request, Response};
 use serde_json::json;
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::support::{Gateway, Interface, PATIENCE, Port};
+use crate::support::{Gateway, Interface, PATIENCE, Port, eventually};
 
 /// A message of gRPC.
 const MESSAGE: &[u8] = b"\0\0\0\0\x02hi";
@@ -156,6 +156,10 @@ async fn what_the_gateway_refuses_has_a_status_of_grpc() {
     let plain = Request::get("http://a.test/nowhere").body(()).unwrap();
     let (answer, _) = client.send_request(plain, true).unwrap();
     assert_eq!(answer.await.unwrap().status(), 404);
-    let log = gateway.log();
-    assert!(log.contains("/closed/Any") && log.contains("401"), "{log}");
+    eventually("the log has the status of HTTP", PATIENCE, async || {
+        let log = gateway.log();
+        let mut lines = log.lines();
+        lines.any(|line| line.contains("/closed/Any") && line.contains("\" 401 "))
+    })
+    .await;
 }

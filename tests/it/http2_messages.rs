@@ -212,11 +212,6 @@ async fn a_head_that_is_malformed_never_reaches_an_upstream() {
             None,
         ),
         (
-            "a fragment",
-            vec![METHOD, SCHEME, AUTHORITY, (":path", b"/a#b")],
-            None,
-        ),
-        (
             "an escaped NUL",
             vec![METHOD, SCHEME, AUTHORITY, (":path", b"/%00")],
             Some(Refusal::Status(400)),
@@ -311,7 +306,7 @@ async fn what_is_too_large_gets_the_gateways_page_and_is_logged_and_counted() {
     let mut frames = connect(&gateway).await;
     let huge = request("GET", "/", &[("x-a", &[b'x'; 15_000])]);
     let more = fields(&[("x-b", &[b'x'; 15_000])]);
-    let mut bytes = frame(HEADERS, END_STREAM, 1, &huge);
+    let mut bytes = frame(HEADERS, 0, 1, &huge);
     bytes.extend(frame(9, 0, 1, &more));
     bytes.extend(frame(9, 0, 1, &more));
     bytes.extend(frame(9, END_HEADERS, 1, &more));

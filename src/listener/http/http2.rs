@@ -139,12 +139,16 @@ pub(super) async fn serve<A: HttpServerApp + Send + Sync + 'static>(
 
 fn settings(options: &Http2) -> H2Options {
     let mut settings = default_h2_options();
+    let pending = usize::try_from(options.frames.resets).unwrap_or(usize::MAX);
+    let pending = pending.saturating_mul(2);
     settings
         .max_concurrent_streams(options.streams)
         .max_header_list_size(options.header_list)
         .initial_window_size(options.stream_window)
         .initial_connection_window_size(options.connection_window)
-        .max_send_buffer_size(SEND_BUFFER);
+        .max_send_buffer_size(SEND_BUFFER)
+        // Those that were reset before somebody looked at them: the frames are bounded before that.
+        .max_pending_accept_reset_streams(pending);
     settings
 }
 

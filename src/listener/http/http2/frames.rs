@@ -31,13 +31,13 @@ const CONTROL_PER_REQUEST: u32 = 8;
 const CONTROL_PER_DATA: u32 = 4;
 /// No more is kept of what was earned.
 const MOST_EARNED: u32 = 65_536;
-/// A reset costs two, a request earns one.
+/// A reset costs two. A request earns one, and its answer another.
 const RESET: u32 = 2;
 
 /// What a client may send.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Streams that are reset in [`RESET_WINDOW`], besides half as many as there are requests.
+    /// Streams that are reset in [`RESET_WINDOW`], besides half as many as there are requests, and half as many as were answered.
     pub resets: u32,
     /// Frames each second that neither open a stream, carry a body nor end one, besides those that go with requests and answers.
     pub control: u32,
@@ -122,6 +122,9 @@ impl Frames {
     pub fn sent(&mut self, mut bytes: &[u8], now: Instant) -> u32 {
         let mut broken = 0;
         while let Some(frame) = self.ours.next(&mut bytes) {
+            if matches!(frame.kind, DATA | HEADERS) && frame.flags & END_STREAM != 0 {
+                self.resets.earn(1);
+            }
             match frame.kind {
                 DATA => self.control.earn(CONTROL_PER_DATA),
                 RST_STREAM if frame.blames_the_client() => {
