@@ -10,8 +10,11 @@ use pingora_core::{apps::HttpServerOptions, server::configuration::ServerConf};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::time::Duration;
 
-/// A client that does not read its response for so long is given up.
-const CLIENT_WRITE: Duration = Duration::from_secs(60);
+/// A client that does not take a piece of its response in this time is given up.
+const MOST_PATIENCE: Duration = Duration::from_secs(60);
+/// The same, where a rate gives less; and how large a piece is at most.
+const LEAST_PATIENCE: Duration = Duration::from_secs(30);
+const PIECE: u64 = 64 * 1024;
 
 pub(super) fn of_proxy(settings: &Settings) -> Options {
     let router = &settings.router;
@@ -28,7 +31,7 @@ pub(super) fn of_proxy(settings: &Settings) -> Options {
         max_headers: settings.limits.header_count,
         max_body: Some(settings.limits.body_bytes).filter(|limit| *limit > 0),
         show_upstream_status: settings.show_upstream_status_in_response_header,
-        client_write_timeout: CLIENT_WRITE,
+        client_write_timeout: patience(settings.limits.response_rate),
         ports: settings
             .listen
             .http
@@ -37,6 +40,14 @@ pub(super) fn of_proxy(settings: &Settings) -> Options {
             .map(|a| (a.port(), a.port().into()))
             .collect(),
     }
+}
+
+/// How long a client may take for a piece of its response.
+fn patience(rate: u64) -> Duration {
+    let seconds = PIECE.checked_div(rate).unwrap_or(u64::MAX);
+    LEAST_PATIENCE
+        .saturating_add(Duration::from_secs(seconds))
+        .min(MOST_PATIENCE)
 }
 
 /// Pingora's own settings.
@@ -83,6 +94,11 @@ pub(super) fn of_http(settings: &Settings) -> http::Options {
             header_list: u32::try_from(fields).unwrap_or(u32::MAX),
             stream_window: limits.http2.stream_window,
             connection_window: limits.http2.connection_window,
+            frames: http::http2::frames::Limits {
+                resets: limits.http2.resets,
+                control: limits.http2.control_frames,
+                continuations: limits.http2.continuation_frames,
+            },
         },
     }
 }

@@ -1,6 +1,7 @@
 //! Where the data plane reports to: counters of requests and of plugins that failed, and the access log.
 
 use crate::{
+    listener::{Counters, Reason},
     observe::{AccessLog, Metrics, metrics::Traffic},
     proxy,
 };
@@ -16,6 +17,8 @@ pub(super) struct Reports {
     pub(super) traffic: Arc<Traffic>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) access_log: Option<Arc<AccessLog>>,
+    /// Those of the edge.
+    pub(super) stopped: Arc<Counters>,
 }
 
 impl proxy::Reports for Reports {
@@ -34,5 +37,9 @@ impl proxy::Reports for Reports {
         if let Some(log) = &self.access_log {
             log.write(&View { session, request });
         }
+    }
+
+    fn stopped(&self, reason: Reason) {
+        self.stopped.count(reason);
     }
 }

@@ -229,15 +229,16 @@ fn serve(control: Runtime, house: House<'_>) -> Result<(), Failure> {
         .enable_all()
         .build()
         .map_err(Failure::new)?;
+    let counters = Arc::new(Counters::default());
     let reports = Arc::new(Reports {
         traffic: metrics.traffic().clone(),
         metrics: metrics.clone(),
         access_log: access_log.clone(),
+        stopped: counters.clone(),
     });
     let proxy = Proxy::new(authority.current(), options::of_proxy(settings), reports);
     let mut proxy = pingora_proxy::http_proxy(&Arc::new(options::of_pingora(settings)), proxy);
     proxy.server_options = Some(options::of_pingora_http());
-    let counters = Arc::new(Counters::default());
     let edge = edge::edge(settings, metrics, counters.clone())?;
     let http = Arc::new(Http::new(
         Arc::new(proxy),

@@ -57,8 +57,17 @@ reasons! {
     MalformedBody = "malformed_body",
     /// An HTTP/2 connection stood idle for longer than `limits.keepalive_timeout`.
     Http2Idle = "http2_idle",
-    /// A client broke the rules of HTTP/2, or reset too many streams.
+    /// A client broke the rules of HTTP/2 in a way that ends the connection.
     Http2Abuse = "http2_abuse",
+    /// More streams of a connection were reset than `limits.http2.resets` allows.
+    Http2Resets = "http2_resets",
+    /// A client sent more control frames than `limits.http2.control_frames` allows.
+    Http2ControlFrames = "http2_control_frames",
+    /// A head came in more frames than `limits.http2.continuation_frames` allows.
+    Http2Continuations = "http2_continuations",
+    /// What came on a stream of HTTP/2 broke the rules, and ended that stream alone: a malformed head, a body of another length
+    /// than was said.
+    Http2Stream = "http2_stream",
 }
 
 /// A counter for each [`Reason`]. They are touched only when something goes wrong.

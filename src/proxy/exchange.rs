@@ -43,6 +43,8 @@ pub struct InFlight {
     pub stage: Stage,
     /// The status that the edge refused it with.
     pub refused: Option<u16>,
+    /// Whether the client makes a call of gRPC, which its refusals have to look like.
+    pub is_call: bool,
 }
 
 /// How far a request came, as far as later callbacks have to know.
@@ -74,6 +76,7 @@ impl InFlight {
             body_ended: false,
             stage: Stage::Arrived,
             refused: None,
+            is_call: false,
         }
     }
 

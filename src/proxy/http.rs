@@ -7,7 +7,10 @@ use super::{
     reply::{self, insert},
     response, tries,
 };
-use crate::{listener::http::Refusal, snapshot::Current};
+use crate::{
+    listener::{Reason, http::Refusal},
+    snapshot::Current,
+};
 use async_trait::async_trait;
 use bytes::Bytes;
 use crossway_sdk::{
@@ -88,12 +91,21 @@ impl ProxyHttp for Proxy {
         self.reports.began();
         // A client that half-closes after its request still wants the answer.
         session.set_abort_on_close(false);
-        if session.is_http2() {
+        if session.req_header().version == Version::HTTP_2 {
             // One stream may stand still while its connection does not, which is all that the edge sees.
             session.set_write_timeout(Some(self.options.client_write_timeout));
+            flight.is_call = grpc::is_call(session.req_header());
         }
         session.set_total_drain_timeout(Some(DRAIN));
         if let Err(reply) = admit::admit(session, flight, &self.options) {
+            if session.req_header().version == Version::HTTP_2 {
+                // The edge has judged no other head of HTTP/2 than those that are no HTTP/2.
+                match reply.status.as_u16() {
+                    400 => self.reports.stopped(Reason::Malformed),
+                    414 | 431 => self.reports.stopped(Reason::Oversized),
+                    _ => {}
+                }
+            }
             return self.answer(session, flight, reply).await;
         }
         if flight.request.tls
@@ -271,6 +283,11 @@ impl ProxyHttp for Proxy {
         let started = session.response_written().is_some();
         let status = failure::status_of(error);
         tracing::debug!(%error, ?status, "a request failed");
+        if error.etype() == &ErrorType::WriteTimedout
+            && error.esource() == &pingora_core::ErrorSource::Downstream
+        {
+            self.reports.stopped(Reason::ResponseRate);
+        }
         if let (false, Some(status)) = (started, status) {
             let source = match error.esource() {
                 pingora_core::ErrorSource::Upstream => ResponseSource::Proxy,

@@ -20,7 +20,7 @@ pub use admit::{host_name, is_refused_method};
 pub use exchange::InFlight;
 pub use http::Proxy;
 
-use crate::matcher::target;
+use crate::{listener::Reason, matcher::target};
 use ::http::HeaderValue;
 use crossway_sdk::{expr::IpSet, request::Request};
 use pingora_proxy::Session;
@@ -56,4 +56,6 @@ pub trait Reports: Send + Sync {
     fn began(&self);
     /// A request is over, whatever became of it.
     fn ended(&self, session: &Session, request: &Request);
+    /// A client was cut off.
+    fn stopped(&self, reason: Reason);
 }

@@ -1,6 +1,6 @@
 //! Answers that the gateway gives itself. They pass the same response phases as an upstream's.
 
-use super::{InFlight, Options, page, spelling::spelled};
+use super::{InFlight, Options, grpc, page, spelling::spelled};
 use bytes::Bytes;
 use crossway_sdk::{
     flow::{Reply, ReplyBody},
@@ -8,7 +8,7 @@ use crossway_sdk::{
     request::ResponseSource,
 };
 use http::{HeaderValue, Method, StatusCode, header};
-use pingora_core::Result;
+use pingora_core::{Result, protocols::http::HttpTask};
 use pingora_http::ResponseHeader;
 use pingora_proxy::Session;
 
@@ -105,6 +105,13 @@ async fn write(
 ) -> Result<()> {
     let status = head.status;
     flight.request.response.status = status.as_u16();
+    if flight.is_call && (status.as_u16() >= 400 || grpc::has_status(&head)) {
+        // The access log and the metrics have the status of HTTP.
+        grpc::translate(&mut head)?;
+        let whole = vec![HttpTask::Header(Box::new(head), true)];
+        let client = &mut session.downstream_session;
+        return client.response_duplex_vec(whole).await.map(drop);
+    }
     let bodiless = status.is_informational()
         || status == StatusCode::NO_CONTENT
         || status == StatusCode::NOT_MODIFIED;

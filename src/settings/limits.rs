@@ -29,11 +29,12 @@ pub struct Limits {
     pub keepalive_timeout: Seconds,
     /// Bytes each second that a request body must have on average, after 10 seconds of grace; 0 for no bound. Time in which
     /// the upstream is waited for does not count. Below it the answer is 408. A body that stands still for a minute ends in
-    /// any case.
+    /// any case. Of a gRPC call over HTTP/2 the minute alone counts, and none once it is answered.
     #[schemars(range(max = 1_073_741_824))]
     pub body_rate: u64,
     /// Bytes each second that a client must take of a response on average, after 30 seconds of grace; 0 for no bound. Below it
-    /// the connection is closed, and after a minute without one byte in any case.
+    /// the connection is closed, and after a minute without one byte in any case. In HTTP/2, each piece of a response, of up to
+    /// 64 KiB, must be taken in the time that this gives for it, and in a minute in any case, or its stream ends.
     #[schemars(range(max = 1_073_741_824))]
     pub response_rate: u64,
     /// Client connections at a time; 0 for as many as the system lets the process have files, less an eighth for other uses.
@@ -41,7 +42,7 @@ pub struct Limits {
     pub connections: usize,
     /// Client connections at a time from one address; of IPv6, from one /64. 0 for no limit. Those beyond it are closed at once.
     pub connections_per_client: u32,
-    /// Requests after which a connection is closed; 0 for no limit.
+    /// Requests after which a connection is closed; 0 for no limit. In HTTP/2 the client is told by GOAWAY.
     pub requests_per_connection: u32,
     /// Seconds that a TLS handshake may take.
     #[schemars(range(min = 0.1, max = 300))]
@@ -84,6 +85,18 @@ pub struct Http2 {
     /// The same of all requests of a connection together.
     #[schemars(range(min = 65535, max = 2_147_483_647))]
     pub connection_window: u32,
+    /// Streams of a connection that may be reset in 10 seconds, besides half as many as it has requests, and half as many as were
+    /// answered. It counts what the client cancels and what the gateway has to reset because the client broke the rules. Beyond it
+    /// the connection is closed.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub resets: u32,
+    /// Frames that a client may send each second that carry no request: PING, SETTINGS, PRIORITY, WINDOW_UPDATE, empty DATA and
+    /// unknown ones; besides eight for each request and four for each frame of an answer. Beyond it the connection is closed.
+    #[schemars(range(min = 10, max = 10_000_000))]
+    pub control_frames: u32,
+    /// CONTINUATION frames that a request head may have. Beyond it the connection is closed.
+    #[schemars(range(max = 5))]
+    pub continuation_frames: u32,
 }
 
 impl Default for Http2 {
@@ -92,6 +105,9 @@ impl Default for Http2 {
             streams: 128,
             stream_window: 65535,
             connection_window: 1_048_576,
+            resets: 100,
+            control_frames: 1000,
+            continuation_frames: 4,
         }
     }
 }

@@ -5,6 +5,7 @@
 mod admin;
 mod client;
 mod gateway;
+pub mod h2_frames;
 mod headers;
 mod http2;
 mod message;

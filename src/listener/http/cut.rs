@@ -1,6 +1,6 @@
 //! Why the edge broke off a request that Pingora has already begun.
 
-use super::chunks::BadChunk;
+use super::{chunks::BadChunk, http2::frames::Fault};
 use crate::listener::Reason;
 use pingora_core::Error;
 use std::io;
@@ -11,12 +11,18 @@ pub enum Cut {
     /// The body came too slowly.
     #[error("the request body came too slowly")]
     SlowBody,
+    /// The head came too slowly, on a connection of HTTP/2.
+    #[error("the request head came too slowly")]
+    SlowHead,
     /// The client took its answer too slowly.
     #[error("the client took its answer too slowly")]
     SlowReader,
     /// The body is malformed.
     #[error(transparent)]
     Malformed(#[from] BadChunk),
+    /// An HTTP/2 connection is misused.
+    #[error(transparent)]
+    Http2(#[from] Fault),
 }
 
 impl Cut {
@@ -33,7 +39,8 @@ impl Cut {
     pub fn status(self) -> Option<u16> {
         match self {
             Self::SlowBody => Some(408),
-            Self::SlowReader => None,
+            // Of HTTP/2, the whole connection ends.
+            Self::SlowReader | Self::SlowHead | Self::Http2(_) => None,
             Self::Malformed(_) => Some(400),
         }
     }
@@ -41,8 +48,13 @@ impl Cut {
     pub(super) fn reason(self) -> Reason {
         match self {
             Self::SlowBody => Reason::BodyRate,
+            Self::SlowHead => Reason::HeaderTimeout,
             Self::SlowReader => Reason::ResponseRate,
             Self::Malformed(_) => Reason::MalformedBody,
+            Self::Http2(Fault::Resets) => Reason::Http2Resets,
+            Self::Http2(Fault::Control) => Reason::Http2ControlFrames,
+            Self::Http2(Fault::Continuations) => Reason::Http2Continuations,
+            Self::Http2(Fault::NoSettings) => Reason::Http2Abuse,
         }
     }
 }
@@ -50,8 +62,9 @@ impl Cut {
 impl From<Cut> for io::Error {
     fn from(cut: Cut) -> Self {
         let kind = match cut {
-            Cut::SlowBody | Cut::SlowReader => io::ErrorKind::TimedOut,
-            Cut::Malformed(_) => io::ErrorKind::InvalidData,
+            Cut::SlowBody | Cut::SlowHead | Cut::SlowReader => io::ErrorKind::TimedOut,
+            Cut::Malformed(_) | Cut::Http2(Fault::NoSettings) => io::ErrorKind::InvalidData,
+            Cut::Http2(_) => io::ErrorKind::QuotaExceeded,
         };
         io::Error::new(kind, cut)
     }

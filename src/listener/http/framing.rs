@@ -1,6 +1,7 @@
 //! How far a request reaches into the bytes of its connection.
 
-use super::chunks::{BadChunk, Chunks};
+use super::{Cut, chunks::Chunks, http2::frames::Frames};
+use std::time::Instant;
 
 /// What is still to come of a request after its head.
 #[derive(Debug)]
@@ -13,6 +14,8 @@ pub enum Framing {
     Chunked(Box<Chunks>),
     /// Everything until the connection ends: another protocol was agreed on.
     Tunnel,
+    /// The same, in frames of HTTP/2.
+    Http2(Box<Frames>),
 }
 
 impl Framing {
@@ -32,10 +35,14 @@ impl Framing {
     }
 
     /// How many of these bytes belong to the request.
-    pub(super) fn take(&mut self, bytes: &[u8]) -> Result<usize, BadChunk> {
+    pub(super) fn take(&mut self, bytes: &[u8]) -> Result<usize, Cut> {
         let taken = match self {
             Self::Done => 0,
             Self::Tunnel => bytes.len(),
+            Self::Http2(frames) => {
+                frames.received(bytes, Instant::now())?;
+                bytes.len()
+            }
             Self::Length(left) => {
                 let most = usize::try_from(*left).unwrap_or(usize::MAX);
                 let taken = bytes.len().min(most);

@@ -6,7 +6,7 @@ mod connection;
 mod cut;
 mod framing;
 pub mod head;
-mod http2;
+pub mod http2;
 mod pace;
 mod refusal;
 mod wire;
@@ -49,4 +49,6 @@ pub struct Http2 {
     pub stream_window: u32,
     /// The same of all requests of a connection together.
     pub connection_window: u32,
+    /// What a client may send besides requests.
+    pub frames: http2::frames::Limits,
 }

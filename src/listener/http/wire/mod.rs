@@ -2,6 +2,7 @@
 //! that follow it, bounds how slow the client may be, and gathers small writes.
 
 mod ends;
+mod http2;
 
 use super::{
     Cut,
@@ -34,8 +35,8 @@ const AHEAD: usize = 16 * 1024;
 const LINGER: Duration = Duration::from_secs(2);
 const LINGER_BYTES: usize = 1 << 20;
 /// Nobody may stand still for longer.
-const STALL: Duration = Duration::from_secs(60);
-const BODY_GRACE: Duration = Duration::from_secs(10);
+pub(super) const STALL: Duration = Duration::from_secs(60);
+pub(super) const BODY_GRACE: Duration = Duration::from_secs(10);
 const RESPONSE_GRACE: Duration = Duration::from_secs(30);
 
 /// A client's connection as Pingora sees it.
@@ -137,7 +138,7 @@ impl Wire {
             return Ok(std::mem::take(&mut self.ahead));
         }
         let body = self.ahead.get(head..).unwrap_or_default();
-        let taken = self.framing.take(body).map_err(Cut::from)?;
+        let taken = self.framing.take(body)?;
         let request = self.ahead.split_to(head + taken);
         Ok(request)
     }
@@ -186,8 +187,17 @@ impl Wire {
                 .poll_read(context, buf)?
                 .is_pending()
             {
-                if matches!(self.framing, Framing::Tunnel) {
-                    return Poll::Pending;
+                match &self.framing {
+                    Framing::Tunnel => return Poll::Pending,
+                    Framing::Http2(frames) => {
+                        if frames.is_amid_head() {
+                            ready!(self.reading.poll_too_slow(context, &self.body));
+                            return Poll::Ready(Err(self.cut(Cut::SlowHead)));
+                        }
+                        self.reading.reset();
+                        return Poll::Pending;
+                    }
+                    _ => {}
                 }
                 ready!(self.reading.poll_too_slow(context, &self.body));
                 return Poll::Ready(Err(self.cut(Cut::SlowBody)));
@@ -213,7 +223,7 @@ impl Wire {
             }
             Err(bad) => {
                 buf.set_filled(before);
-                Poll::Ready(Err(self.cut(bad.into())))
+                Poll::Ready(Err(self.cut(bad)))
             }
         }
     }
@@ -312,9 +322,12 @@ impl AsyncWrite for Wire {
         }
         if this.gathered.len() + bytes.len() <= GATHER {
             this.gathered.extend_from_slice(bytes);
+            this.sent_http2(bytes);
             return Poll::Ready(Ok(bytes.len()));
         }
-        this.poll_send(context, bytes)
+        let sent = ready!(this.poll_send(context, bytes))?;
+        this.sent_http2(bytes.get(..sent).unwrap_or_default());
+        Poll::Ready(Ok(sent))
     }
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
