@@ -12,6 +12,7 @@ mod secrets;
 mod service;
 mod ssl;
 mod stream_route;
+mod trust;
 mod upstream;
 mod workshop;
 
@@ -34,7 +35,7 @@ use bytes::Bytes;
 use consumers::ConsumerPart;
 use crossway_sdk::request::ChainOf;
 use dependents::Dependents;
-use imbl::OrdMap;
+use imbl::{OrdMap, OrdSet};
 use plugins::Instances;
 use serde_json::Value;
 use service::ServicePart;
@@ -62,6 +63,8 @@ pub struct State {
     consumer_parts: OrdMap<Arc<str>, Arc<ConsumerPart>>,
     global_parts: OrdMap<Arc<str>, Arc<Vec<Entry>>>,
     metadata: OrdMap<Arc<str>, Arc<Value>>,
+    /// Plugins whose metadata refers to a secret that is not to be had.
+    lacking: OrdSet<Arc<str>>,
     routes: OrdMap<Arc<str>, Arc<Route>>,
     matcher: Arc<Matcher<Arc<Route>>>,
     stream_routes: OrdMap<Arc<str>, (SessionSpec, Arc<StreamRoute>)>,
@@ -133,6 +136,7 @@ impl State {
             consumer_parts: OrdMap::new(),
             global_parts: OrdMap::new(),
             metadata: OrdMap::new(),
+            lacking: OrdSet::new(),
             routes: OrdMap::new(),
             matcher,
             stream_routes: OrdMap::new(),
@@ -174,19 +178,30 @@ impl State {
                 }
                 None => drop(self.documents.remove(&key)),
             }
-            self.dependents.closure(&key, &mut dirty);
-            if key.kind == Kind::PluginMetadata {
-                let nesting: Vec<_> = self.instances.nesting(key.id.leaf()).cloned().collect();
-                for document in nesting {
-                    self.dependents.closure(&document, &mut dirty);
-                    dirty.insert(document);
-                }
-            }
+            self.reach(&key, &mut dirty);
             self.note_secrets(&key);
             dirty.insert(key);
         }
         self.compile(&dirty, &mut refusals);
         refusals
+    }
+
+    /// Everything that depends on a document, over any number of steps. The metadata of plugins that run inside of others is
+    /// referred to by no document, and what a secret manager says by way of those that refer to it.
+    fn reach(&self, key: &ResourceKey, dirty: &mut BTreeSet<ResourceKey>) {
+        let mut reached = BTreeSet::from([key.clone()]);
+        self.dependents.closure(key, &mut reached);
+        let metadata: Vec<_> = reached
+            .iter()
+            .filter(|key| key.kind == Kind::PluginMetadata)
+            .flat_map(|key| self.instances.nesting(key.id.leaf()))
+            .cloned()
+            .collect();
+        for document in metadata {
+            self.dependents.closure(&document, &mut reached);
+            reached.insert(document);
+        }
+        dirty.extend(reached);
     }
 
     /// A change of these documents begins.
@@ -295,6 +310,21 @@ impl State {
         if !routes.is_empty() {
             self.matcher = Arc::new(routes.apply(&self.matcher));
         }
+        for refusal in refusals {
+            self.hush(refusal);
+        }
+    }
+
+    /// Takes a message away that says a secret of the document.
+    fn hush(&self, refusal: &mut Refusal) {
+        let content = self.documents.get(&refusal.key);
+        let document: Option<Value> = content.and_then(|c| serde_json::from_slice(c).ok());
+        if let Some(document) = document {
+            let place = (refusal.key.kind, refusal.key.id.as_str());
+            let message = std::mem::take(&mut refusal.message);
+            let sealer = &self.workshop.sealer;
+            refusal.message = sealer.hushed(place, &document, &refusal.path, message);
+        }
     }
 
     /// The typed model of a stored document; `None` when it was deleted.
@@ -324,7 +354,7 @@ impl State {
         if key.kind == Kind::Secret {
             secrets::judge_manager(&document).map_err(|(path, why)| {
                 let message = format!("invalid configuration: {why} (at {path})");
-                Refusal::new(key, &path, message)
+                Refusal::new(key, path, message)
             })?;
         }
         Ok(())
@@ -339,6 +369,7 @@ impl State {
         let name: Arc<str> = key.id.to_shared();
         let Some((_, mut document)) = self.decode::<model::PluginMetadata>(key)? else {
             self.metadata.remove(&name);
+            self.lacking.remove(&name);
             return Ok(());
         };
         let Some(definition) = self.workshop.registry.get(&name) else {
@@ -349,16 +380,37 @@ impl State {
                 object.remove(own);
             }
         }
-        plugins::refuse_secrets(&document, &mut String::new())
-            .map_err(|e| Refusal::new(key, &e.path, format!("invalid configuration: {e}")))?;
-        definition.check_metadata(&document).map_err(|e| {
-            Refusal::new(
-                key,
-                &e.path,
-                format!("invalid configuration: {}", e.message),
-            )
-        })?;
-        self.metadata.insert(name, Arc::new(document));
+        let resolved = self.resolve(&mut document);
+        let judged = match resolved.missing {
+            Some(_) => Ok(false),
+            None => definition.check_metadata(&document).map(|()| true),
+        };
+        let is_whole = match judged {
+            Ok(is_whole) => is_whole,
+            Err(error) if resolved.managed => {
+                tracing::error!(%key, path = error.path, "a fetched secret is not taken: {}", plugins::UNFIT);
+                false
+            }
+            Err(error) => {
+                let message = match resolved.used.is_empty() {
+                    true => error.message,
+                    // The message may say the value.
+                    false => plugins::UNFIT.to_owned(),
+                };
+                let message = format!("invalid configuration: {message}");
+                return Err(Refusal::new(key, &error.path, message));
+            }
+        };
+        if !is_whole {
+            // What the plugin should be told is not known: nothing gets past it.
+            self.metadata.remove(&name);
+            self.lacking.insert(name);
+            return Ok(());
+        }
+        self.lacking.remove(&name);
+        if self.metadata.get(&name).is_none_or(|held| **held != document) {
+            self.metadata.insert(name, Arc::new(document));
+        }
         Ok(())
     }
 
@@ -477,7 +529,7 @@ fn unsealed(key: &ResourceKey, content: &Bytes, document: &Value) -> Result<(), 
         Some(path) => Err(Refusal::new(
             key,
             &path,
-            format!("it is encrypted, and no key of data_encryption.keyring opens it (at {path})"),
+            format!("it is encrypted, and neither a key of data_encryption.keyring nor that of lists opens it (at {path})"),
         )),
     }
 }

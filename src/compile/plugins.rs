@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     chain::{Entry, Level, Meta},
-    model::{Plugins, ResourceKey, SecretReference, unknown_plugin},
+    model::{Kind, Plugins, ResourceKey, unknown_plugin},
 };
 use bytes::Bytes;
 use crossway_sdk::{
@@ -24,20 +24,33 @@ use crossway_sdk::{
 use imbl::OrdMap;
 use pingora_http::{RequestHeader, ResponseHeader};
 use serde_json::Value;
-use std::{cell::RefCell, collections::BTreeMap, sync::Arc};
+use std::{
+    cell::{Cell, RefCell},
+    collections::BTreeMap,
+    sync::Arc,
+};
 
 /// Instances by the document that configures them, then by plugin.
 #[derive(Clone, Default)]
 pub(super) struct Instances(OrdMap<ResourceKey, Arc<BTreeMap<&'static str, Built>>>);
 
 /// A plugin that runs inside of another, and its metadata.
-type Inner = (&'static str, Option<Arc<Value>>);
+type Inner = (&'static str, Told);
+
+/// What a plugin is told by its metadata.
+#[derive(Clone, PartialEq)]
+enum Told {
+    Nothing,
+    This(Arc<Value>),
+    /// That depends on a secret that is not to be had.
+    Lacking,
+}
 
 /// An instance and everything that it was built from.
 #[derive(Clone)]
 struct Built {
     config: Arc<Value>,
-    metadata: Option<Arc<Value>>,
+    metadata: Told,
     asked: Arc<[(Option<Arc<str>>, UpstreamHandle)]>,
     /// Plugins that run inside of it, with their metadata.
     nested: Arc<[Inner]>,
@@ -65,7 +78,7 @@ impl Instances {
 
 impl Built {
     /// Whether building again would give the same.
-    fn holds(&self, config: &Value, metadata: Option<&Arc<Value>>, state: &State) -> bool {
+    fn holds(&self, config: &Value, metadata: &Told, state: &State) -> bool {
         let same_upstreams = || {
             self.asked.iter().all(|(id, handle)| match id {
                 Some(id) => state
@@ -82,11 +95,8 @@ impl Built {
             })
         };
         *self.config == *config
-            && self.metadata.as_deref() == metadata.map(|m| &**m)
-            && self
-                .nested
-                .iter()
-                .all(|(name, of)| of.as_deref() == state.metadata.get(*name).map(|m| &**m))
+            && self.metadata == *metadata
+            && self.nested.iter().all(|(name, of)| *of == state.told(name))
             && same_upstreams()
             && same_documents()
             && state.gives_the_same(&self.secrets)
@@ -123,10 +133,10 @@ impl State {
                     unknown_plugin(name),
                 ));
             };
-            let metadata = self.metadata.get(name.as_str());
+            let metadata = self.told(name);
             let same = held
                 .get(definition.name)
-                .filter(|b| b.holds(config, metadata, self));
+                .filter(|b| b.holds(config, &metadata, self));
             let one = match same {
                 Some(same) => same.clone(),
                 None => {
@@ -144,6 +154,20 @@ impl State {
             self.instances.0.insert(key.clone(), Arc::new(built));
         }
         Ok(entries)
+    }
+
+    fn told(&self, plugin: &str) -> Told {
+        match self.metadata.get(plugin) {
+            Some(document) => Told::This(document.clone()),
+            None if self.lacking.contains(plugin) => Told::Lacking,
+            None => Told::Nothing,
+        }
+    }
+
+    /// Whether the metadata of a plugin holds values of references to secrets.
+    fn metadata_refers(&self, plugin: &str) -> bool {
+        let key = ResourceKey::new(Kind::PluginMetadata, plugin);
+        key.is_ok_and(|key| self.secret_uses.contains_key(&key))
     }
 
     #[allow(clippy::too_many_arguments)] // one call, and each is another thing
@@ -173,7 +197,12 @@ impl State {
             managed,
             missing,
         } = self.resolve(&mut bare);
-        let metadata = self.metadata.get(name).cloned();
+        let metadata = self.told(name);
+        let told = match &metadata {
+            Told::This(document) => Some(&**document),
+            Told::Nothing | Told::Lacking => None,
+        };
+        let missing = missing.is_some() || metadata == Told::Lacking;
         let disabled = meta.as_ref().is_some_and(|m| m.disable);
         let offer = Offer {
             state: self,
@@ -184,15 +213,22 @@ impl State {
                 _ => Use::Http,
             },
             fresh: RefCell::default(),
+            lacking: Cell::default(),
         };
         let slot = self.workshop.registry.auth_slot(name);
-        let cx = BuildCx::new(origin, name, metadata.as_deref(), slot, &offer);
-        let judged = match missing {
-            Some(_) => judge(definition, level).map(|()| None),
-            None => judge(definition, level)
-                .and_then(|()| definition.build(&bare, &cx))
-                .map(Some),
-        };
+        let cx = BuildCx::new(origin, name, told, slot, &offer);
+        let judged = judge(definition, level).and_then(|()| {
+            if missing {
+                return Ok(None);
+            }
+            let built = definition.build(&bare, &cx);
+            // One that runs inside of it was not told what it should be.
+            match offer.lacking.get() {
+                true => Ok(None),
+                false => built.map(Some),
+            }
+        });
+        let is_secret = !used.is_empty() || self.metadata_refers(name);
         let mut barred = false;
         let instance = match judged {
             Ok(Some(instance)) => instance,
@@ -203,10 +239,11 @@ impl State {
             }
             // A switched-off configuration may be unfinished.
             Err(error) if disabled => {
-                tracing::warn!(plugin = name, origin = &**origin, %error, "a disabled plugin's configuration is not valid");
+                // Not what is wrong with it: that may say a secret.
+                tracing::warn!(plugin = name, origin = &**origin, path = error.path, "a disabled plugin's configuration is not valid");
                 Arc::new(Off)
             }
-            Err(error) if used.is_empty() => return Err(refuse(&error.path, error.to_string())),
+            Err(error) if !is_secret => return Err(refuse(&error.path, error.to_string())),
             // The message may say the value.
             Err(error) if !managed => return Err(refuse(&error.path, UNFIT.to_owned())),
             Err(error) => {
@@ -235,7 +272,7 @@ impl State {
         let auth = definition.is_auth() || nested.iter().any(is_auth);
         let nested = nested
             .into_iter()
-            .map(|name| (name, self.metadata.get(name).cloned()));
+            .map(|name| (name, self.told(name)));
         fresh.extend(offer.fresh.into_inner());
         let entry = Entry {
             name,
@@ -285,36 +322,6 @@ fn judge(definition: &Definition, level: Level) -> Result<(), crossway_sdk::buil
         return Err(crossway_sdk::build::BuildError::new("", message));
     }
     Ok(())
-}
-
-/// Where references to secrets are not resolved they would be taken literally, which must not happen to what should be secret.
-pub(super) fn refuse_secrets(
-    config: &Value,
-    path: &mut String,
-) -> Result<(), crossway_sdk::build::BuildError> {
-    let mut within = |part: String, value: &Value| {
-        let length = path.len();
-        path.push('/');
-        path.push_str(&part);
-        let judged = refuse_secrets(value, path);
-        path.truncate(length);
-        judged
-    };
-    match config {
-        Value::String(text) => {
-            if SecretReference::parse(text).is_some() {
-                let message = "references to secrets ($env://, $secret://) are not resolved here";
-                return Err(crossway_sdk::build::BuildError::new(path.clone(), message));
-            }
-            Ok(())
-        }
-        Value::Array(items) => items
-            .iter()
-            .enumerate()
-            .try_for_each(|(i, v)| within(i.to_string(), v)),
-        Value::Object(members) => members.iter().try_for_each(|(k, v)| within(k.clone(), v)),
-        _ => Ok(()),
-    }
 }
 
 /// The configuration without `_meta`, and `_meta`.

@@ -116,15 +116,15 @@ pub struct GcpAuth {
     pub entries_uri: String,
 }
 
-fn token_uri() -> String {
+pub(crate) fn token_uri() -> String {
     "https://oauth2.googleapis.com/token".to_owned()
 }
 
-fn scope() -> Vec<String> {
+pub(crate) fn scope() -> Vec<String> {
     vec!["https://www.googleapis.com/auth/cloud-platform".to_owned()]
 }
 
-fn entries_uri() -> String {
+pub(crate) fn entries_uri() -> String {
     "https://secretmanager.googleapis.com/v1".to_owned()
 }
 
