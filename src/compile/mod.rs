@@ -186,22 +186,22 @@ impl State {
         refusals
     }
 
-    /// Everything that depends on a document, over any number of steps. The metadata of plugins that run inside of others is
-    /// referred to by no document, and what a secret manager says by way of those that refer to it.
+    /// Everything that depends on a document, over any number of steps. To the metadata of a plugin that runs inside of another one
+    /// no document refers.
     fn reach(&self, key: &ResourceKey, dirty: &mut BTreeSet<ResourceKey>) {
-        let mut reached = BTreeSet::from([key.clone()]);
-        self.dependents.closure(key, &mut reached);
-        let metadata: Vec<_> = reached
+        self.dependents.closure(key, dirty);
+        let mut metadata = match key.kind {
+            Kind::Secret => self.dependents.direct(key),
+            _ => vec![key.clone()],
+        };
+        metadata.retain(|key| key.kind == Kind::PluginMetadata);
+        for document in metadata
             .iter()
-            .filter(|key| key.kind == Kind::PluginMetadata)
             .flat_map(|key| self.instances.nesting(key.id.leaf()))
-            .cloned()
-            .collect();
-        for document in metadata {
-            self.dependents.closure(&document, &mut reached);
-            reached.insert(document);
+        {
+            self.dependents.closure(document, dirty);
+            dirty.insert(document.clone());
         }
-        dirty.extend(reached);
     }
 
     /// A change of these documents begins.
@@ -408,7 +408,11 @@ impl State {
             return Ok(());
         }
         self.lacking.remove(&name);
-        if self.metadata.get(&name).is_none_or(|held| **held != document) {
+        if self
+            .metadata
+            .get(&name)
+            .is_none_or(|held| **held != document)
+        {
             self.metadata.insert(name, Arc::new(document));
         }
         Ok(())
@@ -529,7 +533,9 @@ fn unsealed(key: &ResourceKey, content: &Bytes, document: &Value) -> Result<(), 
         Some(path) => Err(Refusal::new(
             key,
             &path,
-            format!("it is encrypted, and neither a key of data_encryption.keyring nor that of lists opens it (at {path})"),
+            format!(
+                "it is encrypted, and neither a key of data_encryption.keyring nor that of lists opens it (at {path})"
+            ),
         )),
     }
 }

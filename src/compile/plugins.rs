@@ -240,7 +240,12 @@ impl State {
             // A switched-off configuration may be unfinished.
             Err(error) if disabled => {
                 // Not what is wrong with it: that may say a secret.
-                tracing::warn!(plugin = name, origin = &**origin, path = error.path, "a disabled plugin's configuration is not valid");
+                tracing::warn!(
+                    plugin = name,
+                    origin = &**origin,
+                    path = error.path,
+                    "a disabled plugin's configuration is not valid"
+                );
                 Arc::new(Off)
             }
             Err(error) if !is_secret => return Err(refuse(&error.path, error.to_string())),
@@ -270,9 +275,7 @@ impl State {
             registry.get(name).is_some_and(Definition::is_auth)
         };
         let auth = definition.is_auth() || nested.iter().any(is_auth);
-        let nested = nested
-            .into_iter()
-            .map(|name| (name, self.told(name)));
+        let nested = nested.into_iter().map(|name| (name, self.told(name)));
         fresh.extend(offer.fresh.into_inner());
         let entry = Entry {
             name,

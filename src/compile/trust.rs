@@ -58,8 +58,7 @@ impl State {
         let mut trust = Trust::default();
         let mut tls = tls.clone();
         trust.add(self.resolve_at(&mut tls, &SECRET_TLS));
-        let tls: UpstreamTls =
-            serde_json::from_value(tls).map_err(|e| ("/tls", e.to_string()))?;
+        let tls: UpstreamTls = serde_json::from_value(tls).map_err(|e| ("/tls", e.to_string()))?;
         trust.believed = tls.ca_certs;
         trust.shown = match (tls.client_cert_id, tls.client_cert, tls.client_key) {
             (Some(id), _, _) => {
@@ -118,9 +117,7 @@ impl Trust {
         }
         let read = || -> Result<Trusting, Wrong> {
             let client_cert = match &self.shown {
-                Some((cert, key, at)) => {
-                    Some(pair(cert, key).map_err(|e| ((*at).to_owned(), e))?)
-                }
+                Some((cert, key, at)) => Some(pair(cert, key).map_err(|e| ((*at).to_owned(), e))?),
                 None => None,
             };
             let ca = self.believed.as_deref().map(authorities).transpose()?;

@@ -34,7 +34,9 @@ pub(super) fn check(parts: Parts, arguments: &cli::Check) -> Result<(), Failure>
     let resources = resources.into_iter().map(|((key, content), at)| {
         let opened = content.as_ref();
         let opened = opened.and_then(|content| workshop.sealer.opened(&key, content));
-        let content = opened.map(|document| document.to_string().into()).or(content);
+        let content = opened
+            .map(|document| document.to_string().into())
+            .or(content);
         ((key, content), at)
     });
     let resources: Vec<(Change, String)> = resources.collect();

@@ -28,7 +28,7 @@ pub(super) async fn fetch(line: &Line<'_>, aws: &Aws, key: &str) -> Result<Strin
         match ask(line, aws, name).await? {
             Said::Secret(secret) => return part_of(secret, field),
             Said::Nothing => {}
-            Said::Denied(trouble) => drop(denied.get_or_insert(trouble)),
+            Said::Denied(trouble) => denied = denied.or(Some(trouble)),
         }
     }
     Err(denied.unwrap_or_else(|| line.gone()))
@@ -84,15 +84,24 @@ pub(super) fn judge(aws: &Aws) -> Result<(), Unfit> {
 fn request(aws: &Aws, name: &str, now: SystemTime) -> Result<Request<Bytes>, Unfit> {
     let access_key = printable("/access_key_id", &aws.access_key_id)?;
     let secret_key = own("/secret_access_key", &aws.secret_access_key)?.into_owned();
-    let session = aws.session_token.as_deref().filter(|token| !token.is_empty());
+    let session = aws
+        .session_token
+        .as_deref()
+        .filter(|token| !token.is_empty());
     let session = session.map(|token| printable("/session_token", token));
     let region = own("/region", &aws.region)?;
     let target = endpoint(aws, &region)?;
     let body = json!({"SecretId": name, "VersionStage": "AWSCURRENT"}).to_string();
 
     let unfit = || ("", "a request cannot be signed with it".to_owned());
-    let identity =
-        Credentials::new(access_key, secret_key, session.transpose()?, None, "crossway").into();
+    let identity = Credentials::new(
+        access_key,
+        secret_key,
+        session.transpose()?,
+        None,
+        "crossway",
+    )
+    .into();
     let parameters = v4::SigningParams::builder()
         .identity(&identity)
         .region(&region)
@@ -129,7 +138,9 @@ fn endpoint(aws: &Aws, region: &str) -> Result<String, Unfit> {
     };
     let written = address("/endpoint_url", written)?;
     let uri: Option<Uri> = written.parse().ok();
-    let place = uri.as_ref().and_then(|uri| Some((uri.scheme_str()?, uri.authority()?)));
+    let place = uri
+        .as_ref()
+        .and_then(|uri| Some((uri.scheme_str()?, uri.authority()?)));
     match place {
         Some((scheme, authority)) => Ok(format!("{scheme}://{authority}/")),
         None => Err(("/endpoint_url", "it cannot be used".to_owned())),

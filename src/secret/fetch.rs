@@ -90,7 +90,9 @@ impl Managers {
             }
         };
         let late = |_| Trouble::Unreachable(format!("no answer within {} ms", timeout.as_millis()));
-        let value = tokio::time::timeout(timeout, asking).await.map_err(late)??;
+        let value = tokio::time::timeout(timeout, asking)
+            .await
+            .map_err(late)??;
         match value.len() {
             0..=MAX_VALUE => Ok(value),
             _ => Err(Trouble::Gone(format!("it has more than {MAX_VALUE} bytes"))),
@@ -128,7 +130,10 @@ impl Line<'_> {
 
     /// An answer that nothing can be made of.
     pub(super) fn nonsense(&self) -> Trouble {
-        Trouble::Unreachable(format!("{} answered something that is no secret", self.name))
+        Trouble::Unreachable(format!(
+            "{} answered something that is no secret",
+            self.name
+        ))
     }
 }
 

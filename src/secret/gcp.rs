@@ -5,7 +5,9 @@ use super::fetch::{Line, SEGMENT, Trouble, Unfit, address, own, part_of};
 use crate::model::secret::{Gcp, GcpAuth};
 use base64::{
     Engine, alphabet,
-    engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig, general_purpose::URL_SAFE_NO_PAD},
+    engine::{
+        DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig, general_purpose::URL_SAFE_NO_PAD,
+    },
 };
 use bytes::Bytes;
 use http::{HeaderValue, Request, StatusCode, header::AUTHORIZATION, header::CONTENT_TYPE};
@@ -172,7 +174,12 @@ impl Account {
 
     fn key(&self) -> Result<EncodingKey, Unfit> {
         // The text of the error could hold a part of the key.
-        let unfit = || ("/auth_config/private_key", "expected an RSA key in PEM".to_owned());
+        let unfit = || {
+            (
+                "/auth_config/private_key",
+                "expected an RSA key in PEM".to_owned(),
+            )
+        };
         let key = EncodingKey::from_rsa_pem(self.private_key.trim().as_bytes());
         let key = key.map_err(|_| unfit())?;
         (DEFAULT_PROVIDER.signer_factory)(&Algorithm::RS256, &key).map_err(|_| unfit())?;
@@ -188,7 +195,12 @@ impl Account {
             "iat": now, "exp": now.saturating_add(CLAIM),
         }));
         let message = format!("{header}.{claims}");
-        let unfit = || ("/auth_config/private_key", "it cannot be signed with".to_owned());
+        let unfit = || {
+            (
+                "/auth_config/private_key",
+                "it cannot be signed with".to_owned(),
+            )
+        };
         let signer = (DEFAULT_PROVIDER.signer_factory)(&Algorithm::RS256, &self.key()?);
         let signer = signer.map_err(|_| unfit())?;
         let signature = signer.try_sign(message.as_bytes()).map_err(|_| unfit())?;
@@ -198,7 +210,11 @@ impl Account {
     fn grant(&self, now: u64) -> Result<Request<Bytes>, Unfit> {
         let encoded = |text: &str| utf8_percent_encode(text, SEGMENT).to_string();
         let claim = self.claim(now)?;
-        let form = format!("grant_type={}&assertion={}", encoded(GRANT), encoded(&claim));
+        let form = format!(
+            "grant_type={}&assertion={}",
+            encoded(GRANT),
+            encoded(&claim)
+        );
         Request::post(&self.token_uri)
             .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
             .body(form.into())

@@ -232,11 +232,16 @@ fn repeats(message: &str, secret: &str) -> bool {
     if beginning.is_empty() {
         return false;
     }
-    let quoted = [format!("{beginning:?}"), Value::from(&*beginning).to_string()];
+    let quoted = [
+        format!("{beginning:?}"),
+        Value::from(&*beginning).to_string(),
+    ];
     if beginning.chars().count() < SHORT {
         return quoted.iter().any(|quoted| message.contains(quoted));
     }
-    let mut bare = quoted.iter().filter_map(|q| q.strip_prefix('"')?.strip_suffix('"'));
+    let mut bare = quoted
+        .iter()
+        .filter_map(|q| q.strip_prefix('"')?.strip_suffix('"'));
     message.contains(&beginning) || bare.any(|bare| message.contains(bare))
 }
 
@@ -425,7 +430,13 @@ mod tests {
         let mut back = shown;
         keyless().open(&at, &mut back);
         assert!(sealed_place(back.to_string().as_bytes(), &back).is_some());
-        let blank = veiled(&Sealer { passing: None, ..keyless() }, &at);
+        let blank = veiled(
+            &Sealer {
+                passing: None,
+                ..keyless()
+            },
+            &at,
+        );
         assert_eq!(blank["plugins"]["door"]["key"], HIDDEN);
     }
 
@@ -450,7 +461,10 @@ mod tests {
         for (secret, message) in [
             (json!("ab"), "not able".to_owned()),
             (json!(""), "not this".to_owned()),
-            (json!("$env://HUSH"), "$env://HUSH: there is none".to_owned()),
+            (
+                json!("$env://HUSH"),
+                "$env://HUSH: there is none".to_owned(),
+            ),
         ] {
             assert!(said(secret, message.clone()), "{message}");
         }

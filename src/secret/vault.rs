@@ -109,7 +109,10 @@ mod tests {
         assert!(managed.1.contains("only $env:// is"), "{}", managed.1);
         for (field, (at, why)) in [
             ("/token", with(|v| v.token = "hush\n".to_owned())),
-            ("/namespace", with(|v| v.namespace = Some("hush\n".to_owned()))),
+            (
+                "/namespace",
+                with(|v| v.namespace = Some("hush\n".to_owned())),
+            ),
             ("/uri", with(|v| v.uri = "ftp://hush".to_owned())),
         ] {
             assert_eq!(at, field);
@@ -124,7 +127,10 @@ mod tests {
             let fields = fields_of(&answer)?;
             Some(field_of(fields.get("key")))
         };
-        assert_eq!(of(json!({"data": {"key": "one"}})), Some(Ok("one".to_owned())));
+        assert_eq!(
+            of(json!({"data": {"key": "one"}})),
+            Some(Ok("one".to_owned()))
+        );
         let second = json!({"data": {"data": {"key": "two"}, "metadata": {"version": 1}}});
         assert_eq!(of(second), Some(Ok("two".to_owned())));
         assert_eq!(of(json!({"data": {"key": 3}})), Some(Ok("3".to_owned())));

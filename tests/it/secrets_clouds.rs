@@ -9,7 +9,9 @@ use ring::{digest, hmac};
 use serde_json::{Value, json};
 
 use crate::secrets::{SETTINGS, comes_to, door, status};
-use crate::support::{Answer, Authority, Gateway, Identity, PATIENCE, Received, Upstream, eventually};
+use crate::support::{
+    Answer, Authority, Gateway, Identity, PATIENCE, Received, Upstream, eventually,
+};
 
 const ACCESS: &str = "AKIDEXAMPLE";
 const SECRET: &str = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY";
@@ -30,9 +32,11 @@ fn is_signed(received: &Received) -> bool {
         let after = said.split(&format!("{name}=")).nth(1)?;
         Some(after.split(',').next()?.trim().to_owned())
     };
-    let (Some(credential), Some(signed), Some(signature)) =
-        (field("Credential"), field("SignedHeaders"), field("Signature"))
-    else {
+    let (Some(credential), Some(signed), Some(signature)) = (
+        field("Credential"),
+        field("SignedHeaders"),
+        field("Signature"),
+    ) else {
         return false;
     };
     let Some((access, scope)) = credential.split_once('/') else {
@@ -55,7 +59,13 @@ fn is_signed(received: &Received) -> bool {
         let signing = hmac::Key::new(hmac::HMAC_SHA256, &key);
         key = hmac::sign(&signing, part.as_bytes()).as_ref().to_vec();
     }
-    let needed = ["content-type", "host", "x-amz-date", "x-amz-security-token", "x-amz-target"];
+    let needed = [
+        "content-type",
+        "host",
+        "x-amz-date",
+        "x-amz-security-token",
+        "x-amz-target",
+    ];
     access == ACCESS
         && scope.ends_with("/eu-west-1/secretsmanager/aws4_request")
         && signed.split(';').eq(needed)
@@ -91,7 +101,10 @@ impl Aws {
                 return aws_error(400, "InvalidSignatureException");
             }
             let asked: Value = serde_json::from_slice(&received.body).unwrap();
-            assert_eq!(received.header("x-amz-target"), Some("secretsmanager.GetSecretValue"));
+            assert_eq!(
+                received.header("x-amz-target"),
+                Some("secretsmanager.GetSecretValue")
+            );
             assert_eq!(asked["VersionStage"], "AWSCURRENT");
             let name = asked["SecretId"].as_str().unwrap();
             match known.lock().unwrap().get(name).map(String::as_str) {
@@ -138,14 +151,23 @@ fn says_none_of(gateway: &Gateway, secrets: &[&str]) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_key_from_aws_opens_and_a_new_one_takes_its_place() {
     let gateway = gateway("").await;
-    let (upstream, aws) = (Upstream::start().await, Aws::over(Upstream::start().await).await);
+    let (upstream, aws) = (
+        Upstream::start().await,
+        Aws::over(Upstream::start().await).await,
+    );
     aws.put("prod/jack", r#"{"key": "aws-first", "a/b": "aws-inner"}"#);
     aws.put("plain", "aws-plain");
-    gateway.put("/secrets/aws/1", aws.document("http", "127.0.0.1")).await;
+    gateway
+        .put("/secrets/aws/1", aws.document("http", "127.0.0.1"))
+        .await;
     door(&gateway, &upstream, "$secret://aws/1/prod/jack/key").await;
     comes_to(&gateway, "aws-first", 200).await;
     assert_eq!(status(&gateway, "$secret://aws/1/prod/jack/key").await, 401);
-    let asked: Vec<Value> = aws.server.requests().iter().take(2)
+    let asked: Vec<Value> = aws
+        .server
+        .requests()
+        .iter()
+        .take(2)
         .map(|r| serde_json::from_slice::<Value>(&r.body).unwrap()["SecretId"].clone())
         .collect();
     assert_eq!(asked, ["prod/jack/key", "prod/jack"]);
@@ -169,12 +191,20 @@ async fn a_key_from_aws_opens_and_a_new_one_takes_its_place() {
 #[tokio::test(flavor = "multi_thread")]
 async fn without_aws_nothing_opens_and_with_it_the_last_value_serves_on() {
     let gateway = gateway("").await;
-    let (upstream, mut aws) = (Upstream::start().await, Aws::over(Upstream::start().await).await);
-    gateway.put("/secrets/aws/1", aws.document("http", "127.0.0.1")).await;
+    let (upstream, mut aws) = (
+        Upstream::start().await,
+        Aws::over(Upstream::start().await).await,
+    );
+    gateway
+        .put("/secrets/aws/1", aws.document("http", "127.0.0.1"))
+        .await;
     door(&gateway, &upstream, "$secret://aws/1/jack/key").await;
     let why = async || {
         let standing = gateway.control("/v1/status").await.json();
-        standing["secrets"]["unresolved"][0]["why"].as_str().unwrap_or_default().to_owned()
+        standing["secrets"]["unresolved"][0]["why"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned()
     };
     let says = async |part: &str| {
         eventually(part, PATIENCE, async || why().await.contains(part)).await;
@@ -182,14 +212,29 @@ async fn without_aws_nothing_opens_and_with_it_the_last_value_serves_on() {
     };
     says("AWS has no such secret").await;
     for (answer, said) in [
-        (Answer::text("<html>nonsense</html>"), "AWS answered something that is no secret"),
-        (Answer::text(r#"{"SecretString": 1}"#), "AWS answered something that is no secret"),
-        (Answer::text(r#"{"SecretBinary": "aGk="}"#), "the secret is binary"),
+        (
+            Answer::text("<html>nonsense</html>"),
+            "AWS answered something that is no secret",
+        ),
+        (
+            Answer::text(r#"{"SecretString": 1}"#),
+            "AWS answered something that is no secret",
+        ),
+        (
+            Answer::text(r#"{"SecretBinary": "aGk="}"#),
+            "the secret is binary",
+        ),
         (Answer::text(r#"{"SecretString": "hush-hush"}"#), ""),
-        (aws_error(400, "ExpiredTokenException"), "400 Bad Request (ExpiredTokenException)"),
+        (
+            aws_error(400, "ExpiredTokenException"),
+            "400 Bad Request (ExpiredTokenException)",
+        ),
         (aws_error(400, "hush hush"), "AWS answered 400 Bad Request"),
         (Answer::status(503), "AWS answered 503"),
-        (Answer::Raw(b"SSH-2.0-x\r\n\r\n".to_vec()), "AWS: the exchange failed"),
+        (
+            Answer::Raw(b"SSH-2.0-x\r\n\r\n".to_vec()),
+            "AWS: the exchange failed",
+        ),
         (Answer::Hang, "no answer within 1000 ms"),
     ] {
         aws.server.answer(answer);
@@ -202,11 +247,19 @@ async fn without_aws_nothing_opens_and_with_it_the_last_value_serves_on() {
     for answer in [Answer::status(503), Answer::Hang, Answer::text("nonsense")] {
         aws.server.answer(answer);
         let asked = aws.server.hits();
-        eventually("AWS was asked twice", PATIENCE, async || aws.server.hits() > asked + 1).await;
+        eventually("AWS was asked twice", PATIENCE, async || {
+            aws.server.hits() > asked + 1
+        })
+        .await;
         assert_eq!(status(&gateway, "aws-key").await, 200);
     }
     aws.server.stop().await;
-    gateway.put("/routes/3", json!({ "uri": "/3", "upstream": upstream.document() })).await;
+    gateway
+        .put(
+            "/routes/3",
+            json!({ "uri": "/3", "upstream": upstream.document() }),
+        )
+        .await;
     assert_eq!(status(&gateway, "aws-key").await, 200);
     aws.server.resume().await;
     // Marked for deletion.
@@ -228,13 +281,18 @@ async fn managers_are_verified_by_the_authorities_in_the_settings_too() {
     aws.put("jack", r#"{"key": "aws-key"}"#);
     let upstream = Upstream::start().await;
     for gateway in [&trusting, &strict] {
-        gateway.put("/secrets/aws/1", aws.document("https", "localhost")).await;
+        gateway
+            .put("/secrets/aws/1", aws.document("https", "localhost"))
+            .await;
         door(gateway, &upstream, "$secret://aws/1/jack/key").await;
     }
     comes_to(&trusting, "aws-key", 200).await;
     let standing = strict.control("/v1/status").await.json();
     let why = standing["secrets"]["unresolved"][0]["why"].to_string();
-    assert!(why.contains("AWS: cannot connect") && why.contains("certificate"), "{why}");
+    assert!(
+        why.contains("AWS: cannot connect") && why.contains("certificate"),
+        "{why}"
+    );
     assert_eq!(status(&strict, "aws-key").await, 401);
 }
 
@@ -263,7 +321,10 @@ impl Google {
             let mut token = token.lock().unwrap();
             if received.target == "/token" {
                 if !is_claimed(received) {
-                    return Answer::Reply(crate::support::Reply::new(400, r#"{"error": "invalid_grant"}"#));
+                    return Answer::Reply(crate::support::Reply::new(
+                        400,
+                        r#"{"error": "invalid_grant"}"#,
+                    ));
                 }
                 *token += 1;
                 let granted = json!({
@@ -276,7 +337,9 @@ impl Google {
             if received.header("authorization") != Some(&*bearer) {
                 return Answer::status(401);
             }
-            let name = received.target.strip_prefix("/v1/projects/a-project/secrets/");
+            let name = received
+                .target
+                .strip_prefix("/v1/projects/a-project/secrets/");
             let name = name.and_then(|name| name.strip_suffix("/versions/latest:access"));
             let known = known.lock().unwrap();
             match name.and_then(|name| known.get(name)) {
@@ -323,7 +386,8 @@ fn is_claimed(received: &Received) -> bool {
     let claims = jsonwebtoken::decode::<Value>(claim, &key, &rules);
     let scope = claims.map(|claims| claims.claims["scope"].clone());
     received.header("content-type") == Some("application/x-www-form-urlencoded")
-        && fields.get("grant_type") == Some(&"urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Ajwt-bearer")
+        && fields.get("grant_type")
+            == Some(&"urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Ajwt-bearer")
         && scope.is_ok_and(|scope| scope == "https://www.googleapis.com/auth/cloud-platform")
 }
 
@@ -336,11 +400,13 @@ async fn keys_from_google_open_with_one_token_for_all_and_new_ones_take_their_pl
     google.put("plain", "google-plain");
     gateway.put("/secrets/gcp/1", google.document("http")).await;
     door(&gateway, &upstream, "$secret://gcp/1/jack/key").await;
-    let other = |name: &str, key: &str| {
-        json!({ "username": name, "plugins": { "key-auth": { "key": key } } })
-    };
-    gateway.put("/consumers/jill", other("jill", "$secret://gcp/1/jack/of")).await;
-    gateway.put("/consumers/john", other("john", "$secret://gcp/1/plain")).await;
+    let other = |name: &str, key: &str| json!({ "username": name, "plugins": { "key-auth": { "key": key } } });
+    gateway
+        .put("/consumers/jill", other("jill", "$secret://gcp/1/jack/of"))
+        .await;
+    gateway
+        .put("/consumers/john", other("john", "$secret://gcp/1/plain"))
+        .await;
     for key in ["google-first", "google-jill", "google-plain"] {
         comes_to(&gateway, key, 200).await;
     }
@@ -369,7 +435,10 @@ async fn without_google_nothing_opens_and_with_it_the_last_value_serves_on() {
     let says = async |part: &str| {
         eventually(part, PATIENCE, async || {
             let standing = gateway.control("/v1/status").await.json();
-            standing["secrets"]["unresolved"][0]["why"].as_str().unwrap_or_default().contains(part)
+            standing["secrets"]["unresolved"][0]["why"]
+                .as_str()
+                .unwrap_or_default()
+                .contains(part)
         })
         .await;
         assert_eq!(status(&gateway, "google-key").await, 401, "{part}");
@@ -377,9 +446,15 @@ async fn without_google_nothing_opens_and_with_it_the_last_value_serves_on() {
     says("no answer within 1000 ms").await;
     for (answer, said) in [
         (Answer::text("<html>"), "something that is no token"),
-        (Answer::text(r#"{"access_token": "hush\n"}"#), "something that is no token"),
         (
-            Answer::Reply(crate::support::Reply::new(400, r#"{"error": "invalid_grant"}"#)),
+            Answer::text(r#"{"access_token": "hush\n"}"#),
+            "something that is no token",
+        ),
+        (
+            Answer::Reply(crate::support::Reply::new(
+                400,
+                r#"{"error": "invalid_grant"}"#,
+            )),
             "400 Bad Request (invalid_grant)",
         ),
     ] {
@@ -395,11 +470,19 @@ async fn without_google_nothing_opens_and_with_it_the_last_value_serves_on() {
     for answer in [Answer::status(503), Answer::Hang, Answer::text("nonsense")] {
         google.server.answer(answer);
         let asked = google.server.hits();
-        eventually("Google was asked twice", PATIENCE, async || google.server.hits() > asked + 1).await;
+        eventually("Google was asked twice", PATIENCE, async || {
+            google.server.hits() > asked + 1
+        })
+        .await;
         assert_eq!(status(&gateway, "google-key").await, 200);
     }
     google.server.stop().await;
-    gateway.put("/routes/3", json!({ "uri": "/3", "upstream": upstream.document() })).await;
+    gateway
+        .put(
+            "/routes/3",
+            json!({ "uri": "/3", "upstream": upstream.document() }),
+        )
+        .await;
     assert_eq!(status(&gateway, "google-key").await, 200);
     google.server.resume().await;
     google.server.answer(Answer::status(404));
@@ -438,9 +521,21 @@ async fn a_manager_that_could_not_be_asked_is_refused_when_it_is_written() {
         document
     };
     for (at, document, said) in [
-        ("/secrets/aws/1", with(&aws, "region", "hush.test/"), "/region"),
-        ("/secrets/aws/1", with(&aws, "session_token", "hush hush"), "/session_token"),
-        ("/secrets/aws/1", with(&aws, "secret_access_key", "$env://NOBODY"), "no variable NOBODY"),
+        (
+            "/secrets/aws/1",
+            with(&aws, "region", "hush.test/"),
+            "/region",
+        ),
+        (
+            "/secrets/aws/1",
+            with(&aws, "session_token", "hush hush"),
+            "/session_token",
+        ),
+        (
+            "/secrets/aws/1",
+            with(&aws, "secret_access_key", "$env://NOBODY"),
+            "no variable NOBODY",
+        ),
         (
             "/secrets/gcp/1",
             json!({ "auth_config": with(&gcp, "private_key", "hush-hush-hush") }),
@@ -452,10 +547,21 @@ async fn a_manager_that_could_not_be_asked_is_refused_when_it_is_written() {
             "only $env:// is (at /auth_config/private_key)",
         ),
     ] {
-        let answer = gateway.admin().put(at, &document).await.expect_status(400).text();
-        assert!(answer.contains(said) && !answer.contains("hush"), "{answer}");
+        let answer = gateway
+            .admin()
+            .put(at, &document)
+            .await
+            .expect_status(400)
+            .text();
+        assert!(
+            answer.contains(said) && !answer.contains("hush"),
+            "{answer}"
+        );
     }
-    for (at, document) in [("/secrets/aws/1", aws), ("/secrets/gcp/1", json!({ "auth_config": gcp }))] {
+    for (at, document) in [
+        ("/secrets/aws/1", aws),
+        ("/secrets/gcp/1", json!({ "auth_config": gcp })),
+    ] {
         gateway.admin().put(at, &document).await.expect_status(201);
     }
 }

@@ -15,9 +15,14 @@ async fn route_comes_to(gateway: &Gateway, path: &str, expected: u16) {
 
 async fn unresolved(gateway: &Gateway) -> Vec<(String, String)> {
     let standing = gateway.control("/v1/status").await.json();
-    let all = standing["secrets"]["unresolved"].as_array().unwrap().clone();
+    let all = standing["secrets"]["unresolved"]
+        .as_array()
+        .unwrap()
+        .clone();
     let text = |value: &Value| value.as_str().unwrap().to_owned();
-    all.iter().map(|one| (text(&one["key"]), text(&one["path"]))).collect()
+    all.iter()
+        .map(|one| (text(&one["key"]), text(&one["path"])))
+        .collect()
 }
 
 fn logged(route: &str, upstream: &Upstream, collector: &Upstream, plugin: &str) -> Value {
@@ -27,26 +32,44 @@ fn logged(route: &str, upstream: &Upstream, collector: &Upstream, plugin: &str) 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn metadata_may_refer_to_secrets_and_without_them_nothing_gets_past_its_plugin() {
-    let (gateway, upstream, collector) =
-        (gateway().await, Upstream::start().await, Upstream::answering("").await);
+    let (gateway, upstream, collector) = (
+        gateway().await,
+        Upstream::start().await,
+        Upstream::answering("").await,
+    );
     let vault = Vault::start().await;
     gateway.put("/secrets/vault/1", vault.document()).await;
-    gateway.put("/routes/1", logged("/logged", &upstream, &collector, "http-logger")).await;
-    gateway.put("/routes/2", json!({ "uri": "/plain", "upstream": upstream.document() })).await;
+    gateway
+        .put(
+            "/routes/1",
+            logged("/logged", &upstream, &collector, "http-logger"),
+        )
+        .await;
+    gateway
+        .put(
+            "/routes/2",
+            json!({ "uri": "/plain", "upstream": upstream.document() }),
+        )
+        .await;
     route_comes_to(&gateway, "/logged", 200).await;
 
     let format = json!({ "log_format": { "stamp": "$secret://vault/1/log/stamp" } });
     gateway.put("/plugin_metadata/http-logger", format).await;
     route_comes_to(&gateway, "/logged", 503).await;
     gateway.get("/plain").await.expect_status(200);
-    let expected = ("plugin_metadata/http-logger".to_owned(), "/log_format/stamp".to_owned());
+    let expected = (
+        "plugin_metadata/http-logger".to_owned(),
+        "/log_format/stamp".to_owned(),
+    );
     assert_eq!(unresolved(&gateway).await, [expected]);
 
     let says = async |stamp: &str| {
         eventually(stamp, PATIENCE, async || {
             gateway.get("/logged").await;
             let requests = collector.requests();
-            let last = requests.last().map(|r| String::from_utf8_lossy(&r.body).into_owned());
+            let last = requests
+                .last()
+                .map(|r| String::from_utf8_lossy(&r.body).into_owned());
             last.is_some_and(|body| body.contains(stamp))
         })
         .await;
@@ -55,19 +78,32 @@ async fn metadata_may_refer_to_secrets_and_without_them_nothing_gets_past_its_pl
     says("of-the-first-day").await;
     vault.put("log", json!({ "stamp": "of-the-second-day" }));
     says("of-the-second-day").await;
-    let shown = gateway.admin().get("/plugin_metadata/http-logger").await.text();
+    let shown = gateway
+        .admin()
+        .get("/plugin_metadata/http-logger")
+        .await
+        .text();
     assert!(shown.contains("$secret://vault/1/log/stamp"), "{shown}");
     let format = json!({ "log_format": { "stamp": "$env://NOBODY" } });
-    let refused = gateway.admin().put("/plugin_metadata/http-logger", &format).await;
+    let refused = gateway
+        .admin()
+        .put("/plugin_metadata/http-logger", &format)
+        .await;
     let said = refused.expect_status(400).text();
-    assert!(said.contains("no variable NOBODY (at /log_format/stamp)"), "{said}");
+    assert!(
+        said.contains("no variable NOBODY (at /log_format/stamp)"),
+        "{said}"
+    );
     assert!(!gateway.log().contains("-day"), "{}", gateway.log());
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn metadata_of_a_plugin_inside_of_another_counts_as_well() {
-    let (gateway, upstream, vault) =
-        (gateway().await, Upstream::start().await, Vault::start().await);
+    let (gateway, upstream, vault) = (
+        gateway().await,
+        Upstream::start().await,
+        Vault::start().await,
+    );
     gateway.put("/secrets/vault/1", vault.document()).await;
     let limit = json!({ "count": 1000, "time_window": 60 });
     let actions = json!({ "rules": [{ "actions": [["limit-count", limit]] }] });
@@ -77,7 +113,11 @@ async fn metadata_of_a_plugin_inside_of_another_counts_as_well() {
     gateway.put("/routes/1", route).await;
     route_comes_to(&gateway, "/", 200).await;
     let names = json!({ "limit_header": "$secret://vault/1/names/limit" });
-    gateway.admin().put("/plugin_metadata/limit-count", &names).await.expect_status(201);
+    gateway
+        .admin()
+        .put("/plugin_metadata/limit-count", &names)
+        .await
+        .expect_status(201);
     route_comes_to(&gateway, "/", 503).await;
     vault.put("names", json!({ "limit": "X-Of-The-Secret" }));
     eventually("the header has its name", PATIENCE, async || {
@@ -108,16 +148,26 @@ async fn what_an_upstream_shows_and_believes_may_be_in_vault() {
         "client_cert": "$secret://vault/1/me/cert", "client_key": "$secret://vault/1/me/key",
         "ca_certs": ["$secret://vault/1/them/ca"]
     });
-    gateway.put("/upstreams/1", over_tls(&node, tls.clone())).await;
-    gateway.put("/routes/1", json!({ "uri": "/resource", "upstream_id": "1" })).await;
+    gateway
+        .put("/upstreams/1", over_tls(&node, tls.clone()))
+        .await;
+    gateway
+        .put(
+            "/routes/1",
+            json!({ "uri": "/resource", "upstream_id": "1" }),
+        )
+        .await;
     let inline = json!({ "uri": "/inline", "upstream": over_tls(&node, tls.clone()) });
     gateway.put("/routes/2", inline).await;
     let service = json!({ "upstream": over_tls(&node, tls) });
     gateway.put("/services/1", service).await;
-    gateway.put("/routes/3", json!({ "uri": "/service", "service_id": "1" })).await;
+    gateway
+        .put("/routes/3", json!({ "uri": "/service", "service_id": "1" }))
+        .await;
     // An upstream that cannot be used yet does not keep others from referring to it.
     let split = json!({ "rules": [{ "weighted_upstreams": [{ "upstream_id": "1" }] }] });
-    let split = json!({ "uri": "/split", "plugins": { "traffic-split": split }, "upstream_id": "1" });
+    let split =
+        json!({ "uri": "/split", "plugins": { "traffic-split": split }, "upstream_id": "1" });
     gateway.put("/routes/4", split).await;
     let all = ["/resource", "/inline", "/service", "/split"];
     for path in all {
@@ -127,7 +177,10 @@ async fn what_an_upstream_shows_and_believes_may_be_in_vault() {
     let expected = |key: &str, path: &str| places.contains(&(key.to_owned(), path.to_owned()));
     assert_eq!(places.len(), 9);
     assert!(expected("upstreams/1", "/tls/client_key"), "{places:?}");
-    assert!(expected("services/1", "/upstream/tls/ca_certs/0"), "{places:?}");
+    assert!(
+        expected("services/1", "/upstream/tls/ca_certs/0"),
+        "{places:?}"
+    );
 
     let me = clients.issue(&["me"]);
     vault.put("me", fields(&me));
@@ -142,7 +195,10 @@ async fn what_an_upstream_shows_and_believes_may_be_in_vault() {
     vault.put("them", json!({ "ca": servers.pem() }));
     route_comes_to(&gateway, "/resource", 200).await;
     // What is no key shuts the way, and is written nowhere.
-    vault.put("me", json!({ "cert": me.certificate_pem, "key": "hush-hush" }));
+    vault.put(
+        "me",
+        json!({ "cert": me.certificate_pem, "key": "hush-hush" }),
+    );
     route_comes_to(&gateway, "/resource", 503).await;
     let log = gateway.log();
     assert!(log.contains("a fetched secret is not taken"), "{log}");

@@ -39,20 +39,35 @@ fn documents(upstream: &Upstream) -> Vec<(&'static str, Value)> {
     shop["name"] = "shop".into();
     vec![
         one("/consumer_groups/1", &csrf),
-        ("/consumers/jack", json!({ "username": "jack", "plugins": jack })),
-        one("/consumers/jack/credentials/one", &json!({ "key-auth": { "key": "hush-hush-credential" } })),
+        (
+            "/consumers/jack",
+            json!({ "username": "jack", "plugins": jack }),
+        ),
+        one(
+            "/consumers/jack/credentials/one",
+            &json!({ "key-auth": { "key": "hush-hush-credential" } }),
+        ),
         one("/plugin_configs/1", &json!({ "workflow": flow })),
         one("/global_rules/1", &json!({ "kafka-logger": kafka })),
         ("/services/1", shop),
         ("/routes/1", shown),
-        ("/plugin_metadata/error-log-logger", json!({ "clickhouse": {
-            "endpoint_addr": "http://127.0.0.1:1", "user": "u", "database": "d", "logtable": "t",
-            "password": "hush-hush-metadata"
-        }})),
-        ("/secrets/vault/1", json!({ "uri": "http://127.0.0.1:1", "prefix": "p", "token": "hush-hush-vault" })),
-        ("/secrets/aws/1", json!({
-            "access_key_id": "a", "secret_access_key": "hush-hush-aws", "session_token": "hush-hush-session"
-        })),
+        (
+            "/plugin_metadata/error-log-logger",
+            json!({ "clickhouse": {
+                "endpoint_addr": "http://127.0.0.1:1", "user": "u", "database": "d", "logtable": "t",
+                "password": "hush-hush-metadata"
+            }}),
+        ),
+        (
+            "/secrets/vault/1",
+            json!({ "uri": "http://127.0.0.1:1", "prefix": "p", "token": "hush-hush-vault" }),
+        ),
+        (
+            "/secrets/aws/1",
+            json!({
+                "access_key_id": "a", "secret_access_key": "hush-hush-aws", "session_token": "hush-hush-session"
+            }),
+        ),
     ]
 }
 
@@ -71,7 +86,11 @@ async fn shown(gateway: &Gateway, documents: &[(&str, Value)]) -> Vec<String> {
     for (path, _) in documents {
         all.push(viewer.get(path).await.expect_status(200).text());
         lists.insert(path.rsplit_once('/').unwrap().0);
-        lists.insert(path.split('/').nth(1).map_or("", |kind| &path[..=kind.len()]));
+        lists.insert(
+            path.split('/')
+                .nth(1)
+                .map_or("", |kind| &path[..=kind.len()]),
+        );
     }
     for list in lists {
         all.push(admin.get(list).await.expect_status(200).text());
@@ -107,33 +126,64 @@ async fn without_a_key_secrets_are_shown_in_no_list_and_to_no_viewer() {
     let (jack, again) = (list().await, list().await);
     assert_eq!(jack, again);
     let back = json!({ "username": "jack", "plugins": jack["plugins"], "desc": "from the list" });
-    gateway.admin().put("/consumers/jack", &back).await.expect_status(200);
+    gateway
+        .admin()
+        .put("/consumers/jack", &back)
+        .await
+        .expect_status(200);
     let route = gateway.admin().get("/routes").await.json()["list"][0]["value"].clone();
     let flow = json!({ "plugins": { "workflow": route["plugins"]["workflow"] } });
-    gateway.admin().patch("/routes/1", &flow).await.expect_status(200);
+    gateway
+        .admin()
+        .patch("/routes/1", &flow)
+        .await
+        .expect_status(200);
     for (path, count) in [("/consumers/jack", 2), ("/routes/1", 1)] {
         let text = gateway.admin().get(path).await.text();
         assert_eq!(text.matches(HUSH).count(), count, "{text}");
     }
     eventually("jack's key opens", PATIENCE, async || {
-        gateway.get("/a").header("apikey", "hush-hush-key").await.status != 401
+        gateway
+            .get("/a")
+            .header("apikey", "hush-hush-key")
+            .await
+            .status
+            != 401
     })
     .await;
     // Moved to where it would be read, or shown by another process, it is refused and replaces nothing.
-    let sealed = jack["plugins"]["key-auth"]["key"].as_str().unwrap().to_owned();
+    let sealed = jack["plugins"]["key-auth"]["key"]
+        .as_str()
+        .unwrap()
+        .to_owned();
     let moved = json!({ "uri": "/b", "plugins": { "mocking": { "response_example": sealed } } });
-    let refused = gateway.admin().put("/routes/b", &moved).await.expect_status(400).text();
+    let refused = gateway
+        .admin()
+        .put("/routes/b", &moved)
+        .await
+        .expect_status(400)
+        .text();
     assert!(refused.contains("it is encrypted"), "{refused}");
     gateway.restart().await;
-    let refused = gateway.admin().put("/consumers/jack", &back).await.expect_status(400).text();
-    assert!(refused.contains("it is encrypted") && refused.contains("/plugins/"), "{refused}");
+    let refused = gateway
+        .admin()
+        .put("/consumers/jack", &back)
+        .await
+        .expect_status(400)
+        .text();
+    assert!(
+        refused.contains("it is encrypted") && refused.contains("/plugins/"),
+        "{refused}"
+    );
     let text = gateway.admin().get("/consumers/jack").await.text();
     assert!(text.contains("hush-hush-key"), "{text}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn with_a_key_secrets_lie_encrypted_wherever_they_stand() {
-    let builder = Gateway::builder().with_settings(KEYRING).with_settings(VIEWER);
+    let builder = Gateway::builder()
+        .with_settings(KEYRING)
+        .with_settings(VIEWER);
     let mut gateway = builder.start().await;
     let upstream = Upstream::start().await;
     let documents = documents(&upstream);
@@ -151,11 +201,22 @@ async fn with_a_key_secrets_lie_encrypted_wherever_they_stand() {
     }
     // The whole configuration is one document, and can be written back.
     assert!(whole.to_string().contains(HUSH));
-    let put = gateway.admin().request("PUT", "/configs").header("X-Digest", "1");
+    let put = gateway
+        .admin()
+        .request("PUT", "/configs")
+        .header("X-Digest", "1");
     put.json(&whole).await.expect_status(202);
     nowhere_in(&gateway, HUSH);
-    let viewed = gateway.admin().with_key("the-viewer-key").get("/configs").await.json();
-    let put = gateway.admin().request("PUT", "/configs").header("X-Digest", "2");
+    let viewed = gateway
+        .admin()
+        .with_key("the-viewer-key")
+        .get("/configs")
+        .await
+        .json();
+    let put = gateway
+        .admin()
+        .request("PUT", "/configs")
+        .header("X-Digest", "2");
     // Certificates are not in it, and there are none here.
     put.json(&viewed).await.expect_status(202);
     let text = gateway.admin().get("/consumers/jack").await.text();
@@ -172,7 +233,10 @@ async fn the_commands_read_what_is_encrypted() {
     gateway.put("/routes/2", csrf).await;
     let list = gateway.admin().get("/routes").await.json();
     let routes = list["list"].as_array().unwrap();
-    let sealed = routes.iter().find_map(|r| r["value"]["plugins"]["csrf"]["key"].as_str()).unwrap();
+    let sealed = routes
+        .iter()
+        .find_map(|r| r["value"]["plugins"]["csrf"]["key"].as_str())
+        .unwrap();
     // A file with what the store has.
     let file = gateway.folder().join("resources.json");
     let document = json!({ "routes": [
@@ -192,16 +256,26 @@ async fn the_commands_read_what_is_encrypted() {
         String::from_utf8_lossy(&explained.stdout),
         String::from_utf8_lossy(&explained.stderr)
     );
-    assert!(explained.status.success() && said.contains("csrf"), "{said}");
+    assert!(
+        explained.status.success() && said.contains("csrf"),
+        "{said}"
+    );
     assert!(!said.contains("refused") && !said.contains(HUSH), "{said}");
 
     // With another key both say what is wrong.
     let settings = gateway.folder().join("crossway.yaml");
     let text = std::fs::read_to_string(&settings).unwrap();
-    std::fs::write(&settings, text.replace("edd1c9f0985e76a2", "qeddd145sfvddff3")).unwrap();
+    std::fs::write(
+        &settings,
+        text.replace("edd1c9f0985e76a2", "qeddd145sfvddff3"),
+    )
+    .unwrap();
     let bad = gateway.command(&["check", "--resources", &file]).await;
     let said = String::from_utf8_lossy(&bad.stderr).into_owned();
-    assert!(!bad.status.success() && said.contains("it is encrypted"), "{said}");
+    assert!(
+        !bad.status.success() && said.contains("it is encrypted"),
+        "{said}"
+    );
     gateway.restart().await;
     assert_eq!(status(&gateway, "hush-hush-key").await, 401);
 }
@@ -215,7 +289,9 @@ async fn a_file_may_hold_what_is_encrypted() {
     let jack = json!({ "username": "jack", "plugins": list["list"][0]["value"]["plugins"] });
     let route = json!({ "id": "1", "uri": "/*", "upstream": upstream.document(), "plugins": { "key-auth": {} } });
     let resources = json!({ "routes": [route], "consumers": [jack] });
-    let other = Gateway::builder().with_settings(KEYRING).with_file(&resources.to_string());
+    let other = Gateway::builder()
+        .with_settings(KEYRING)
+        .with_file(&resources.to_string());
     let other = other.start().await;
     assert_eq!(status(&other, "hush-hush-key").await, 200);
     nowhere_in(&other, HUSH);
@@ -238,7 +314,8 @@ fn wrong(canary: &str) -> Vec<Value> {
 
 /// The documents that a plugin's secret fields can be wrong in.
 fn with(path: &str, value: &Value) -> Value {
-    path.rsplit('.').fold(value.clone(), |inner, name| json!({ name: inner }))
+    path.rsplit('.')
+        .fold(value.clone(), |inner, name| json!({ name: inner }))
 }
 
 fn merge(into: &mut Value, from: Value) {
@@ -257,16 +334,30 @@ fn merge(into: &mut Value, from: Value) {
 /// What a plugin needs beside its secrets to be taken.
 fn rest(plugin: &str) -> Value {
     match plugin {
-        "clickhouse-logger" => json!({ "endpoint_addrs": ["http://127.0.0.1:1"], "user": "u", "database": "d", "logtable": "t" }),
-        "kafka-logger" => json!({ "brokers": [{ "host": "h", "port": 1, "sasl_config": { "user": "u" } }], "kafka_topic": "t" }),
+        "clickhouse-logger" => {
+            json!({ "endpoint_addrs": ["http://127.0.0.1:1"], "user": "u", "database": "d", "logtable": "t" })
+        }
+        "kafka-logger" => {
+            json!({ "brokers": [{ "host": "h", "port": 1, "sasl_config": { "user": "u" } }], "kafka_topic": "t" })
+        }
         "http-logger" => json!({ "uri": "http://127.0.0.1:1/" }),
-        "limit-count" => json!({ "count": 1, "time_window": 1, "policy": "redis", "redis_host": "127.0.0.1" }),
-        "limit-conn" => json!({ "conn": 1, "burst": 1, "default_conn_delay": 1, "key": "uri", "policy": "redis", "redis_host": "127.0.0.1" }),
-        "limit-req" => json!({ "rate": 1, "burst": 1, "key": "uri", "policy": "redis", "redis_host": "127.0.0.1" }),
-        "elasticsearch-logger" => json!({ "endpoint_addrs": ["http://127.0.0.1:1"], "field": { "index": "i" }, "auth": { "username": "u" } }),
+        "limit-count" => {
+            json!({ "count": 1, "time_window": 1, "policy": "redis", "redis_host": "127.0.0.1" })
+        }
+        "limit-conn" => {
+            json!({ "conn": 1, "burst": 1, "default_conn_delay": 1, "key": "uri", "policy": "redis", "redis_host": "127.0.0.1" })
+        }
+        "limit-req" => {
+            json!({ "rate": 1, "burst": 1, "key": "uri", "policy": "redis", "redis_host": "127.0.0.1" })
+        }
+        "elasticsearch-logger" => {
+            json!({ "endpoint_addrs": ["http://127.0.0.1:1"], "field": { "index": "i" }, "auth": { "username": "u" } })
+        }
         "loki-logger" => json!({ "endpoint_addrs": ["http://127.0.0.1:1"] }),
         "splunk-hec-logging" => json!({ "endpoint": { "uri": "http://127.0.0.1:1/" } }),
-        "openid-connect" => json!({ "client_id": "c", "client_secret": "s", "discovery": "http://127.0.0.1:1/", "bearer_only": true, "session": { "secret": "0123456789abcdef" } }),
+        "openid-connect" => {
+            json!({ "client_id": "c", "client_secret": "s", "discovery": "http://127.0.0.1:1/", "bearer_only": true, "session": { "secret": "0123456789abcdef" } })
+        }
         "hmac-auth" => json!({ "key_id": "k" }),
         "jwt-auth" | "jwe-decrypt" => json!({ "key": "k" }),
         "basic-auth" => json!({ "username": "u" }),
@@ -276,12 +367,18 @@ fn rest(plugin: &str) -> Value {
 
 fn says_nothing_of(text: &str, canary: &str, of: &Value) {
     let number = "7351892460";
-    assert!(!text.contains(canary) && !text.contains(number), "{of}\nsays\n{text}");
+    assert!(
+        !text.contains(canary) && !text.contains(number),
+        "{of}\nsays\n{text}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_refusal_repeats_a_secret_of_any_plugin() {
-    let gateway = Gateway::builder().with_settings("log: {level: debug}\n").start().await;
+    let gateway = Gateway::builder()
+        .with_settings("log: {level: debug}\n")
+        .start()
+        .await;
     let admin = gateway.admin();
     let canary = "Canary-4711";
     let registry = crossway_plugins::registry().unwrap();
@@ -306,7 +403,8 @@ async fn no_refusal_repeats_a_secret_of_any_plugin() {
     let mut plugins = 0;
     for plugin in registry.iter() {
         let name = plugin.name;
-        plugins += usize::from(!plugin.encrypted.is_empty() || !plugin.encrypted_credential.is_empty());
+        plugins +=
+            usize::from(!plugin.encrypted.is_empty() || !plugin.encrypted_credential.is_empty());
         let fields = plugin.encrypted.iter().map(|f| (f, false));
         let fields = fields.chain(plugin.encrypted_credential.iter().map(|f| (f, true)));
         for (field, credential) in fields {
@@ -316,28 +414,65 @@ async fn no_refusal_repeats_a_secret_of_any_plugin() {
                     merge(&mut config, with(field, &value));
                     let plugins = json!({ name: config });
                     if credential {
-                        put("/consumers/jack", json!({ "username": "jack", "plugins": plugins })).await;
+                        put(
+                            "/consumers/jack",
+                            json!({ "username": "jack", "plugins": plugins }),
+                        )
+                        .await;
                     } else {
-                        put("/routes/1", json!({ "id": "1", "uri": "/", "plugins": plugins })).await;
-                        put(&format!("/plugin_metadata/{name}"), { let mut c = config.clone(); c["id"] = name.into(); c }).await;
+                        put(
+                            "/routes/1",
+                            json!({ "id": "1", "uri": "/", "plugins": plugins }),
+                        )
+                        .await;
+                        put(&format!("/plugin_metadata/{name}"), {
+                            let mut c = config.clone();
+                            c["id"] = name.into();
+                            c
+                        })
+                        .await;
                     }
                     if name == "limit-count" {
-                        let flow = json!({ "workflow": { "rules": [{ "actions": [[name, config]] }] } });
-                        put("/routes/1", json!({ "id": "1", "uri": "/", "plugins": flow })).await;
+                        let flow =
+                            json!({ "workflow": { "rules": [{ "actions": [[name, config]] }] } });
+                        put(
+                            "/routes/1",
+                            json!({ "id": "1", "uri": "/", "plugins": flow }),
+                        )
+                        .await;
                     }
                 }
             }
         }
     }
     for value in wrong(canary) {
-        put("/upstreams/1", json!({ "id": "1", "nodes": {}, "tls": { "client_cert": value, "client_key": value } })).await;
-        put("/ssls/1", json!({ "id": "1", "sni": "a.test", "cert": "c", "key": value })).await;
-        put("/secrets/vault/1", json!({ "id": "vault/1", "uri": "http://a", "prefix": "p", "token": value })).await;
+        put(
+            "/upstreams/1",
+            json!({ "id": "1", "nodes": {}, "tls": { "client_cert": value, "client_key": value } }),
+        )
+        .await;
+        put(
+            "/ssls/1",
+            json!({ "id": "1", "sni": "a.test", "cert": "c", "key": value }),
+        )
+        .await;
+        put(
+            "/secrets/vault/1",
+            json!({ "id": "vault/1", "uri": "http://a", "prefix": "p", "token": value }),
+        )
+        .await;
         put("/secrets/aws/1", json!({ "id": "aws/1", "access_key_id": "a", "secret_access_key": value, "session_token": value })).await;
         let account = json!({ "client_email": "e", "project_id": "p", "private_key": value });
-        put("/secrets/gcp/1", json!({ "id": "gcp/1", "auth_config": account })).await;
+        put(
+            "/secrets/gcp/1",
+            json!({ "id": "gcp/1", "auth_config": account }),
+        )
+        .await;
     }
-    assert!(plugins >= 16 && tried > 500 && refused > tried / 2, "{plugins} {tried} {refused}");
+    assert!(
+        plugins >= 16 && tried > 500 && refused > tried / 2,
+        "{plugins} {tried} {refused}"
+    );
     let status = gateway.control("/v1/status").await.text();
     let explained = gateway.control("/v1/explain?uri=/").await.text();
     for text in [gateway.log(), status, explained] {
@@ -348,12 +483,17 @@ async fn no_refusal_repeats_a_secret_of_any_plugin() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_that_is_refused_is_not_repeated() {
     let canary = "Canary-4711";
-    let file = |plugins: Value| json!({ "routes": [{ "id": "1", "uri": "/", "plugins": plugins }] });
+    let file =
+        |plugins: Value| json!({ "routes": [{ "id": "1", "uri": "/", "plugins": plugins }] });
     let good = file(json!({}));
-    let gateway = Gateway::builder().with_file(&good.to_string()).start().await;
+    let gateway = Gateway::builder()
+        .with_file(&good.to_string())
+        .start()
+        .await;
     for value in wrong(canary) {
         let bad = file(json!({ "csrf": { "key": value, "expires": "soon" } }));
-        let before = gateway.control("/v1/status").await.json()["configuration"]["refused_total"].clone();
+        let before =
+            gateway.control("/v1/status").await.json()["configuration"]["refused_total"].clone();
         gateway.write_file(&bad.to_string());
         eventually("the file is refused", PATIENCE, async || {
             let now = gateway.control("/v1/status").await;
@@ -362,7 +502,9 @@ async fn a_file_that_is_refused_is_not_repeated() {
         .await;
         let path = gateway.folder().join("bad.json");
         std::fs::write(&path, bad.to_string()).unwrap();
-        let judged = gateway.command(&["check", "--resources", &path.display().to_string()]).await;
+        let judged = gateway
+            .command(&["check", "--resources", &path.display().to_string()])
+            .await;
         assert!(!judged.status.success());
         let texts = [
             gateway.control("/v1/status").await.text(),

@@ -40,7 +40,10 @@ fn the_request_is_signed_as_aws_describes_it() {
     let request = request(&aws(), "prod/jack", now).unwrap();
     assert_eq!(request.uri(), "http://127.0.0.1:4566/");
     let sent: Value = serde_json::from_slice(request.body()).unwrap();
-    assert_eq!(sent, json!({"SecretId": "prod/jack", "VersionStage": "AWSCURRENT"}));
+    assert_eq!(
+        sent,
+        json!({"SecretId": "prod/jack", "VersionStage": "AWSCURRENT"})
+    );
     let canonical = format!(
         "POST\n/\n\ncontent-type:application/x-amz-json-1.1\nhost:127.0.0.1:4566\n\
          x-amz-date:20150830T123600Z\nx-amz-security-token:the-session\n\
@@ -57,7 +60,10 @@ fn the_request_is_signed_as_aws_describes_it() {
     assert_eq!(request.headers()["authorization"], expected);
     assert_eq!(request.headers()["x-amz-security-token"], "the-session");
     let shown = format!("{request:?}");
-    assert!(!shown.contains("the-session") && !shown.contains(&signature), "{shown}");
+    assert!(
+        !shown.contains("the-session") && !shown.contains(&signature),
+        "{shown}"
+    );
 }
 
 #[test]
@@ -66,13 +72,19 @@ fn the_derivation_of_keys_is_that_of_awss_example() {
     let parts = ["20150830", "us-east-1", "iam", "aws4_request"];
     let first = b"AWS4wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY".to_vec();
     let key = parts.iter().fold(first, |key, part| sign_with(&key, part));
-    assert_eq!(hex(&key), "c4afb1cc5771d871763a393e44b703571b55cc28424d1a5e86da6ed3c154a4b9");
+    assert_eq!(
+        hex(&key),
+        "c4afb1cc5771d871763a393e44b703571b55cc28424d1a5e86da6ed3c154a4b9"
+    );
 }
 
 #[test]
 fn the_longest_name_is_tried_first() {
     let all: Vec<_> = readings("a/b/c").collect();
-    assert_eq!(all, [("a/b/c", None), ("a/b", Some("c")), ("a", Some("b/c"))]);
+    assert_eq!(
+        all,
+        [("a/b/c", None), ("a/b", Some("c")), ("a", Some("b/c"))]
+    );
     assert_eq!(readings("a").collect::<Vec<_>>(), [("a", None)]);
 }
 
@@ -102,11 +114,23 @@ fn what_cannot_be_sent_is_named_and_not_said() {
         judge(&aws).unwrap_err()
     };
     for (field, (at, why)) in [
-        ("/access_key_id", with(|a| a.access_key_id = "hush\nhush".to_owned())),
-        ("/session_token", with(|a| a.session_token = Some("hush hush".to_owned()))),
+        (
+            "/access_key_id",
+            with(|a| a.access_key_id = "hush\nhush".to_owned()),
+        ),
+        (
+            "/session_token",
+            with(|a| a.session_token = Some("hush hush".to_owned())),
+        ),
         ("/region", with(|a| a.region = "hush/".to_owned())),
-        ("/endpoint_url", with(|a| a.endpoint_url = Some("ftp://hush".to_owned()))),
-        ("/secret_access_key", with(|a| a.secret_access_key = "$secret://vault/1/a/b".to_owned())),
+        (
+            "/endpoint_url",
+            with(|a| a.endpoint_url = Some("ftp://hush".to_owned())),
+        ),
+        (
+            "/secret_access_key",
+            with(|a| a.secret_access_key = "$secret://vault/1/a/b".to_owned()),
+        ),
     ] {
         assert_eq!(at, field);
         assert!(!why.contains("hush"), "{why}");
@@ -116,8 +140,14 @@ fn what_cannot_be_sent_is_named_and_not_said() {
 
 #[test]
 fn an_error_is_named_with_its_model_or_without() {
-    for named in ["ResourceNotFoundException", "com.amazonaws#ResourceNotFoundException"] {
-        assert_eq!(code(&json!({ "__type": named })), Some("ResourceNotFoundException"));
+    for named in [
+        "ResourceNotFoundException",
+        "com.amazonaws#ResourceNotFoundException",
+    ] {
+        assert_eq!(
+            code(&json!({ "__type": named })),
+            Some("ResourceNotFoundException")
+        );
     }
     assert_eq!(code(&json!({"message": "x"})), None);
 }

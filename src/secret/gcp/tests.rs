@@ -52,19 +52,37 @@ fn answers_are_read() {
     let managers = crossway_sdk::client::Client::new(Default::default());
     let line = Line::to(&managers, "Google Cloud");
     let of = |status: u16, body: Value| {
-        secret_of(&line, StatusCode::from_u16(status).unwrap(), body.to_string().as_bytes())
+        secret_of(
+            &line,
+            StatusCode::from_u16(status).unwrap(),
+            body.to_string().as_bytes(),
+        )
     };
     let payload = |data: String| json!({"payload": {"data": data}});
-    for data in [STANDARD.encode("hush"), STANDARD.encode("hush").replace('=', "")] {
+    for data in [
+        STANDARD.encode("hush"),
+        STANDARD.encode("hush").replace('=', ""),
+    ] {
         assert_eq!(of(200, payload(data)), Ok("hush".to_owned()));
     }
-    assert!(matches!(of(200, payload(STANDARD.encode([255]))), Err(Trouble::Gone(_))));
+    assert!(matches!(
+        of(200, payload(STANDARD.encode([255]))),
+        Err(Trouble::Gone(_))
+    ));
     assert!(matches!(of(404, json!({})), Err(Trouble::Gone(_))));
     let disabled = json!({"error": {"status": "FAILED_PRECONDITION"}});
     assert!(matches!(of(400, disabled), Err(Trouble::Gone(_))));
     for (status, body, said) in [
-        (403, json!({"error": {"status": "PERMISSION_DENIED"}}), "(PERMISSION_DENIED)"),
-        (403, json!({"error": {"status": "a text of any kind"}}), "403 Forbidden"),
+        (
+            403,
+            json!({"error": {"status": "PERMISSION_DENIED"}}),
+            "(PERMISSION_DENIED)",
+        ),
+        (
+            403,
+            json!({"error": {"status": "a text of any kind"}}),
+            "403 Forbidden",
+        ),
         (200, json!({}), "no secret"),
         (200, payload("§".to_owned()), "no secret"),
     ] {
@@ -88,7 +106,10 @@ fn what_cannot_be_used_is_named_and_not_said() {
     };
     for (field, value) in [
         ("private_key", "hush"),
-        ("private_key", "-----BEGIN PRIVATE KEY-----\nhush\n-----END PRIVATE KEY-----\n"),
+        (
+            "private_key",
+            "-----BEGIN PRIVATE KEY-----\nhush\n-----END PRIVATE KEY-----\n",
+        ),
         ("private_key", "$secret://vault/1/a/b"),
         ("token_uri", "ftp://hush"),
         ("entries_uri", "hush"),
@@ -111,7 +132,10 @@ async fn a_file_of_google_is_read_each_time() {
     assert!(why(Account::of(&gcp).await.err().unwrap()).contains("cannot be read"));
     std::fs::write(&path, "hush").unwrap();
     let error = why(Account::of(&gcp).await.err().unwrap());
-    assert!(error.contains("no service account") && !error.contains("hush"), "{error}");
+    assert!(
+        error.contains("no service account") && !error.contains("hush"),
+        "{error}"
+    );
     let file = json!({
         "type": "service_account", "project_id": "p", "private_key_id": "1", "private_key": KEY,
         "client_email": "me@a.test", "client_id": "1", "token_uri": "https://a.test/token"
