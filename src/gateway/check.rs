@@ -79,7 +79,6 @@ fn without_effect(key: &ResourceKey, settings: &Settings) -> Option<&'static str
         Kind::StreamRoute if !settings.stream.enabled() => {
             Some("the settings have no listener for it (stream.tcp, stream.udp)")
         }
-        Kind::Proto => Some("no plugin uses protos yet"),
         _ => None,
     }
 }

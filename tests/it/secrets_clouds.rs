@@ -135,6 +135,7 @@ async fn gateway(settings: &str) -> Gateway {
     let credentials = json!({ "id": ACCESS, "secret": SECRET, "session": SESSION });
     let builder = Gateway::builder()
         .with_settings(SETTINGS)
+        .with_settings("log: {level: debug}\n")
         .with_settings(settings)
         .with_env("AWS", &credentials.to_string())
         .with_env("GOOGLE_KEY", ACCOUNT_KEY);

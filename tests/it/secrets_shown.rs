@@ -305,7 +305,7 @@ fn wrong(canary: &str) -> Vec<Value> {
         json!({ "a": [{ "b": canary }] }),
         json!([[canary]]),
         json!(canary.repeat(3000)),
-        json!(format!("{canary}\n\u{0}\u{7f}")),
+        json!(format!("{canary}\n\u{0}\u{1f}")),
         json!(format!("{canary}-§-\u{1f980}")),
         json!(format!("$env:/{canary}")),
         json!(7_351_892_460_u64),
@@ -514,5 +514,17 @@ async fn a_file_that_is_refused_is_not_repeated() {
         for text in texts {
             says_nothing_of(&text, canary, &bad);
         }
+    }
+    // Nor when it cannot be read at all.
+    gateway.write_file(&format!(
+        "routes: [{{id: 1, plugins: {{csrf: {{key: \"{canary}\" {canary}}}}}}}]"
+    ));
+    let trouble = async || gateway.control("/v1/status").await.json()["store"]["trouble"].clone();
+    eventually("the file is refused", PATIENCE, async || {
+        !trouble().await.is_null()
+    })
+    .await;
+    for text in [trouble().await.to_string(), gateway.log()] {
+        says_nothing_of(&text, canary, &Value::Null);
     }
 }
