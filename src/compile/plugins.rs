@@ -3,13 +3,14 @@
 use super::{
     Fresh, Refusal, State,
     barred::Barred,
+    metadata::Told,
     secrets::{Resolved, Used},
     upstream::Use,
     workshop::Offer,
 };
 use crate::{
     chain::{Entry, Level, Meta},
-    model::{Kind, Plugins, ResourceKey, unknown_plugin},
+    model::{Plugins, ResourceKey, unknown_plugin},
 };
 use bytes::Bytes;
 use crossway_sdk::{
@@ -32,15 +33,6 @@ pub(super) struct Instances(OrdMap<ResourceKey, Arc<BTreeMap<&'static str, Built
 
 /// A plugin that runs inside of another, and its metadata.
 type Inner = (&'static str, Told);
-
-/// What a plugin is told by its metadata.
-#[derive(Clone, PartialEq)]
-enum Told {
-    Nothing,
-    This(Arc<Value>),
-    /// That depends on a secret that is not to be had.
-    Lacking,
-}
 
 /// An instance and everything that it was built from.
 #[derive(Clone)]
@@ -150,20 +142,6 @@ impl State {
             self.instances.0.insert(key.clone(), Arc::new(built));
         }
         Ok(entries)
-    }
-
-    fn told(&self, plugin: &str) -> Told {
-        match self.metadata.get(plugin) {
-            Some(document) => Told::This(document.clone()),
-            None if self.lacking.contains(plugin) => Told::Lacking,
-            None => Told::Nothing,
-        }
-    }
-
-    /// Whether the metadata of a plugin holds values of references to secrets.
-    fn metadata_refers(&self, plugin: &str) -> bool {
-        let key = ResourceKey::new(Kind::PluginMetadata, plugin);
-        key.is_ok_and(|key| self.secret_uses.contains_key(&key))
     }
 
     #[allow(clippy::too_many_arguments)] // one call, and each is another thing
