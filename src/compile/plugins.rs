@@ -20,7 +20,7 @@ use crossway_sdk::{
     upstream::UpstreamHandle,
 };
 use imbl::OrdMap;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::{
     cell::{Cell, RefCell},
     collections::BTreeMap,
@@ -213,11 +213,19 @@ impl State {
             }
             // A switched-off configuration may be unfinished.
             Err(error) if disabled => {
-                // Not what is wrong with it: that may say a secret.
+                let error = match is_secret {
+                    true => UNFIT.to_owned(),
+                    false => {
+                        let document = json!({"plugins": {name: &**config}});
+                        let place = (key.kind, key.id.as_str());
+                        let sealer = &self.workshop.sealer;
+                        sealer.hushed(place, &document, &error.path, error.to_string())
+                    }
+                };
                 tracing::warn!(
                     plugin = name,
                     origin = &**origin,
-                    path = error.path,
+                    error,
                     "a disabled plugin's configuration is not valid"
                 );
                 Arc::new(Off)
