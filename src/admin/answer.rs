@@ -132,13 +132,10 @@ impl Admin {
         self.authority.state().workshop().sealer.clone()
     }
 
-    /// A document with its secrets encrypted, as far as encryption at rest is on.
-    pub(super) fn sealed(&self, entry: &Entry, mut document: Value) -> Value {
-        let sealer = self.sealer();
-        if let Ok(key) = entry.key.as_str().parse::<ResourceKey>()
-            && !sealer.seal(&key, &mut document)
-        {
-            sealer.hide(&key, &mut document);
+    /// A document as lists show it, and viewers get it: its secrets are encrypted, be they so at rest or not.
+    pub(super) fn veiled(&self, entry: &Entry, mut document: Value) -> Value {
+        if let Ok(key) = entry.key.as_str().parse::<ResourceKey>() {
+            self.sealer().veil(&key, &mut document);
         }
         document
     }

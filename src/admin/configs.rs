@@ -71,7 +71,7 @@ impl Admin {
             let updated = document.get("update_time").and_then(Value::as_u64);
             modified = modified.max(updated.unwrap_or_default());
             if call.role != Role::Admin {
-                document = shown(key.kind, self.sealed(entry, document));
+                document = shown(key.kind, self.veiled(entry, document));
             }
             if let Value::Object(fields) = &mut document {
                 if matches!(key.kind, Kind::Credential | Kind::Secret) {
@@ -132,6 +132,7 @@ impl Admin {
         for section in changed.iter().copied() {
             all.extend(items(section, whole.remove(section.path()))?);
         }
+        self.open_all(&mut all);
         self.judge_alone(&mut all);
         refuse(&all)?;
         let current = of_sections(contents, &changed);

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use serde_json::{Map, Value};
 
 use super::{Admin, CAUGHT_UP, error::Failure, references::Grounds};
-use crate::model::{IdShape, Kind, ResourceKey, check, unknown_plugin};
+use crate::model::{IdShape, Kind, Problem, ResourceKey, check, unknown_plugin};
 
 /// A document that may be stored.
 pub(super) struct Judged {
@@ -54,9 +54,28 @@ impl Admin {
         {
             let mut whole = fields.clone();
             whole.insert("id".to_owned(), key.id.as_str().into());
-            return Ok(check(key.kind, &Value::Object(whole))?);
+            return self.checked(key, &Value::Object(whole));
         }
-        Ok(check(key.kind, document)?)
+        self.checked(key, document)
+    }
+
+    fn checked(&self, key: &ResourceKey, document: &Value) -> Result<(), Failure> {
+        Ok(check(key.kind, document)
+            .map_err(|problem| self.hushed(key.kind, key.id.as_str(), document, problem))?)
+    }
+
+    /// A problem that repeats no secret.
+    pub(super) fn hushed(
+        &self,
+        kind: Kind,
+        id: &str,
+        document: &Value,
+        problem: Problem,
+    ) -> Problem {
+        let sealer = self.sealer();
+        let Problem { path, message } = problem;
+        let message = sealer.hushed((kind, id), document, &path, message);
+        Problem { path, message }
     }
 
     /// A credential says how a consumer is recognised and nothing else.

@@ -40,7 +40,7 @@ impl Admin {
         let list: Vec<Value> = found
             .into_iter()
             .map(|(entry, document)| {
-                let document = self.sealed(&entry, document);
+                let document = self.veiled(&entry, document);
                 self.item(address.kind, &entry, document)
             })
             .collect();

@@ -22,7 +22,7 @@ impl Admin {
         })?;
         let document = match role {
             Role::Admin => document,
-            Role::Viewer => self.sealed(&entry, document),
+            Role::Viewer => self.veiled(&entry, document),
         };
         let item = self.item(key.kind, &entry, document);
         Ok(Answer::json(StatusCode::OK, &item))

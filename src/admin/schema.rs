@@ -25,7 +25,10 @@ impl Admin {
         let document = body::parse(body, "missing configurations")?;
         match check(kind, &document) {
             Ok(()) => Ok(Answer::empty(StatusCode::OK)),
-            Err(problem) => Err(Failure::bad(problem.detail())),
+            Err(problem) => {
+                let problem = self.hushed(kind, "", &document, problem);
+                Err(Failure::bad(problem.detail()))
+            }
         }
     }
 }

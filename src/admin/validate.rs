@@ -37,6 +37,7 @@ impl Admin {
         for section in sections() {
             all.extend(items(section, whole.remove(section.path()))?);
         }
+        self.open_all(&mut all);
         self.judge_alone(&mut all);
         let mut changes: Vec<Change> = good(&all).collect();
         changes.extend(self.elsewhere(&all));
@@ -59,6 +60,16 @@ impl Admin {
         }
         let body = json!({"error_msg": "Configuration validation failed", "errors": errors});
         Err(Failure::json(StatusCode::BAD_REQUEST, body))
+    }
+
+    /// Decrypts what came back in the form in which lists show it.
+    pub(super) fn open_all(&self, items: &mut [Item]) {
+        let sealer = self.sealer();
+        for item in items {
+            if let Ok((key, document)) = &mut item.read {
+                sealer.open(key, document);
+            }
+        }
     }
 
     /// Judges each item by what can be said of it without the others, and plugins that stand in two global rules.

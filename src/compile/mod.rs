@@ -5,6 +5,7 @@ mod barred;
 mod checks;
 mod consumers;
 mod dependents;
+mod metadata;
 mod plugins;
 mod refusal;
 mod route;
@@ -12,6 +13,7 @@ mod secrets;
 mod service;
 mod ssl;
 mod stream_route;
+mod trust;
 mod upstream;
 mod workshop;
 
@@ -34,7 +36,7 @@ use bytes::Bytes;
 use consumers::ConsumerPart;
 use crossway_sdk::slots::ChainOf;
 use dependents::Dependents;
-use imbl::OrdMap;
+use imbl::{OrdMap, OrdSet};
 use plugins::Instances;
 use serde_json::Value;
 use service::ServicePart;
@@ -62,6 +64,8 @@ pub struct State {
     consumer_parts: OrdMap<Arc<str>, Arc<ConsumerPart>>,
     global_parts: OrdMap<Arc<str>, Arc<Vec<Entry>>>,
     metadata: OrdMap<Arc<str>, Arc<Value>>,
+    /// Plugins whose metadata refers to a secret that is not to be had.
+    lacking: OrdSet<Arc<str>>,
     routes: OrdMap<Arc<str>, Arc<Route>>,
     matcher: Arc<Matcher<Arc<Route>>>,
     stream_routes: OrdMap<Arc<str>, (SessionSpec, Arc<StreamRoute>)>,
@@ -133,6 +137,7 @@ impl State {
             consumer_parts: OrdMap::new(),
             global_parts: OrdMap::new(),
             metadata: OrdMap::new(),
+            lacking: OrdSet::new(),
             routes: OrdMap::new(),
             matcher,
             stream_routes: OrdMap::new(),
@@ -174,19 +179,30 @@ impl State {
                 }
                 None => drop(self.documents.remove(&key)),
             }
-            self.dependents.closure(&key, &mut dirty);
-            if key.kind == Kind::PluginMetadata {
-                let nesting: Vec<_> = self.instances.nesting(key.id.leaf()).cloned().collect();
-                for document in nesting {
-                    self.dependents.closure(&document, &mut dirty);
-                    dirty.insert(document);
-                }
-            }
+            self.reach(&key, &mut dirty);
             self.note_secrets(&key);
             dirty.insert(key);
         }
         self.compile(&dirty, &mut refusals);
         refusals
+    }
+
+    /// Everything that depends on a document, over any number of steps. To the metadata of a plugin that runs inside of another one
+    /// no document refers.
+    fn reach(&self, key: &ResourceKey, dirty: &mut BTreeSet<ResourceKey>) {
+        self.dependents.closure(key, dirty);
+        let mut metadata = match key.kind {
+            Kind::Secret => self.dependents.direct(key),
+            _ => vec![key.clone()],
+        };
+        metadata.retain(|key| key.kind == Kind::PluginMetadata);
+        for document in metadata
+            .iter()
+            .flat_map(|key| self.instances.nesting(key.id.leaf()))
+        {
+            self.dependents.closure(document, dirty);
+            dirty.insert(document.clone());
+        }
     }
 
     /// A change of these documents begins.
@@ -295,6 +311,21 @@ impl State {
         if !routes.is_empty() {
             self.matcher = Arc::new(routes.apply(&self.matcher));
         }
+        for refusal in refusals {
+            self.hush(refusal);
+        }
+    }
+
+    /// Takes a message away that says a secret of the document.
+    fn hush(&self, refusal: &mut Refusal) {
+        let content = self.documents.get(&refusal.key);
+        let document: Option<Value> = content.and_then(|c| serde_json::from_slice(c).ok());
+        if let Some(document) = document {
+            let place = (refusal.key.kind, refusal.key.id.as_str());
+            let message = std::mem::take(&mut refusal.message);
+            let sealer = &self.workshop.sealer;
+            refusal.message = sealer.hushed(place, &document, &refusal.path, message);
+        }
     }
 
     /// The typed model of a stored document; `None` when it was deleted.
@@ -324,41 +355,9 @@ impl State {
         if key.kind == Kind::Secret {
             secrets::judge_manager(&document).map_err(|(path, why)| {
                 let message = format!("invalid configuration: {why} (at {path})");
-                Refusal::new(key, &path, message)
+                Refusal::new(key, path, message)
             })?;
         }
-        Ok(())
-    }
-
-    /// The metadata of a plugin. It is the same allocation for as long as the document stays as it is.
-    pub fn plugin_metadata(&self, name: &str) -> Option<&Arc<Value>> {
-        self.metadata.get(name)
-    }
-
-    fn compile_metadata(&mut self, key: &ResourceKey) -> Result<(), Refusal> {
-        let name: Arc<str> = key.id.to_shared();
-        let Some((_, mut document)) = self.decode::<model::PluginMetadata>(key)? else {
-            self.metadata.remove(&name);
-            return Ok(());
-        };
-        let Some(definition) = self.workshop.registry.get(&name) else {
-            return Err(Refusal::new(key, "", "invalid plugin name".to_owned()));
-        };
-        if let Some(object) = document.as_object_mut() {
-            for own in ["id", "create_time", "update_time"] {
-                object.remove(own);
-            }
-        }
-        plugins::refuse_secrets(&document, &mut String::new())
-            .map_err(|e| Refusal::new(key, &e.path, format!("invalid configuration: {e}")))?;
-        definition.check_metadata(&document).map_err(|e| {
-            Refusal::new(
-                key,
-                &e.path,
-                format!("invalid configuration: {}", e.message),
-            )
-        })?;
-        self.metadata.insert(name, Arc::new(document));
         Ok(())
     }
 
@@ -477,7 +476,9 @@ fn unsealed(key: &ResourceKey, content: &Bytes, document: &Value) -> Result<(), 
         Some(path) => Err(Refusal::new(
             key,
             &path,
-            format!("it is encrypted, and no key of data_encryption.keyring opens it (at {path})"),
+            format!(
+                "it is encrypted, and neither a key of data_encryption.keyring nor that of lists opens it (at {path})"
+            ),
         )),
     }
 }

@@ -3,13 +3,14 @@
 use super::{
     Fresh, Refusal, State,
     barred::Barred,
+    metadata::Told,
     secrets::{Resolved, Used},
     upstream::Use,
     workshop::Offer,
 };
 use crate::{
     chain::{Entry, Level, Meta},
-    model::{Plugins, ResourceKey, SecretReference, unknown_plugin},
+    model::{Plugins, ResourceKey, unknown_plugin},
 };
 use bytes::Bytes;
 use crossway_sdk::{
@@ -19,21 +20,25 @@ use crossway_sdk::{
     upstream::UpstreamHandle,
 };
 use imbl::OrdMap;
-use serde_json::Value;
-use std::{cell::RefCell, collections::BTreeMap, sync::Arc};
+use serde_json::{Value, json};
+use std::{
+    cell::{Cell, RefCell},
+    collections::BTreeMap,
+    sync::Arc,
+};
 
 /// Instances by the document that configures them, then by plugin.
 #[derive(Clone, Default)]
 pub(super) struct Instances(OrdMap<ResourceKey, Arc<BTreeMap<&'static str, Built>>>);
 
 /// A plugin that runs inside of another, and its metadata.
-type Inner = (&'static str, Option<Arc<Value>>);
+type Inner = (&'static str, Told);
 
 /// An instance and everything that it was built from.
 #[derive(Clone)]
 struct Built {
     config: Arc<Value>,
-    metadata: Option<Arc<Value>>,
+    metadata: Told,
     asked: Arc<[(Option<Arc<str>>, UpstreamHandle)]>,
     /// Plugins that run inside of it, with their metadata.
     nested: Arc<[Inner]>,
@@ -61,7 +66,7 @@ impl Instances {
 
 impl Built {
     /// Whether building again would give the same.
-    fn holds(&self, config: &Value, metadata: Option<&Arc<Value>>, state: &State) -> bool {
+    fn holds(&self, config: &Value, metadata: &Told, state: &State) -> bool {
         let same_upstreams = || {
             self.asked.iter().all(|(id, handle)| match id {
                 Some(id) => state
@@ -78,11 +83,8 @@ impl Built {
             })
         };
         *self.config == *config
-            && self.metadata.as_deref() == metadata.map(|m| &**m)
-            && self
-                .nested
-                .iter()
-                .all(|(name, of)| of.as_deref() == state.metadata.get(*name).map(|m| &**m))
+            && self.metadata == *metadata
+            && self.nested.iter().all(|(name, of)| *of == state.told(name))
             && same_upstreams()
             && same_documents()
             && state.gives_the_same(&self.secrets)
@@ -119,10 +121,10 @@ impl State {
                     unknown_plugin(name),
                 ));
             };
-            let metadata = self.metadata.get(name.as_str());
+            let metadata = self.told(name);
             let same = held
                 .get(definition.name)
-                .filter(|b| b.holds(config, metadata, self));
+                .filter(|b| b.holds(config, &metadata, self));
             let one = match same {
                 Some(same) => same.clone(),
                 None => {
@@ -169,7 +171,12 @@ impl State {
             managed,
             missing,
         } = self.resolve(&mut bare);
-        let metadata = self.metadata.get(name).cloned();
+        let metadata = self.told(name);
+        let told = match &metadata {
+            Told::This(document) => Some(&**document),
+            Told::Nothing | Told::Lacking => None,
+        };
+        let missing = missing.is_some() || metadata == Told::Lacking;
         let disabled = meta.as_ref().is_some_and(|m| m.disable);
         let offer = Offer {
             state: self,
@@ -180,15 +187,22 @@ impl State {
                 _ => Use::Http,
             },
             fresh: RefCell::default(),
+            lacking: Cell::default(),
         };
         let slot = self.workshop.registry.auth_slot(name);
-        let cx = BuildCx::new(origin, name, metadata.as_deref(), slot, &offer);
-        let judged = match missing {
-            Some(_) => judge(definition, level).map(|()| None),
-            None => judge(definition, level)
-                .and_then(|()| definition.build(&bare, &cx))
-                .map(Some),
-        };
+        let cx = BuildCx::new(origin, name, told, slot, &offer);
+        let judged = judge(definition, level).and_then(|()| {
+            if missing {
+                return Ok(None);
+            }
+            let built = definition.build(&bare, &cx);
+            // One that runs inside of it was not told what it should be.
+            match offer.lacking.get() {
+                true => Ok(None),
+                false => built.map(Some),
+            }
+        });
+        let is_secret = !used.is_empty() || self.metadata_refers(name);
         let mut barred = false;
         let instance = match judged {
             Ok(Some(instance)) => instance,
@@ -199,10 +213,24 @@ impl State {
             }
             // A switched-off configuration may be unfinished.
             Err(error) if disabled => {
-                tracing::warn!(plugin = name, origin = &**origin, %error, "a disabled plugin's configuration is not valid");
+                let error = match is_secret {
+                    true => UNFIT.to_owned(),
+                    false => {
+                        let document = json!({"plugins": {name: &**config}});
+                        let place = (key.kind, key.id.as_str());
+                        let sealer = &self.workshop.sealer;
+                        sealer.hushed(place, &document, &error.path, error.to_string())
+                    }
+                };
+                tracing::warn!(
+                    plugin = name,
+                    origin = &**origin,
+                    error,
+                    "a disabled plugin's configuration is not valid"
+                );
                 Arc::new(Off)
             }
-            Err(error) if used.is_empty() => return Err(refuse(&error.path, error.to_string())),
+            Err(error) if !is_secret => return Err(refuse(&error.path, error.to_string())),
             // The message may say the value.
             Err(error) if !managed => return Err(refuse(&error.path, UNFIT.to_owned())),
             Err(error) => {
@@ -229,9 +257,7 @@ impl State {
             registry.get(name).is_some_and(Definition::is_auth)
         };
         let auth = definition.is_auth() || nested.iter().any(is_auth);
-        let nested = nested
-            .into_iter()
-            .map(|name| (name, self.metadata.get(name).cloned()));
+        let nested = nested.into_iter().map(|name| (name, self.told(name)));
         fresh.extend(offer.fresh.into_inner());
         let entry = Entry {
             name,
@@ -281,36 +307,6 @@ fn judge(definition: &Definition, level: Level) -> Result<(), crossway_sdk::buil
         return Err(crossway_sdk::build::BuildError::new("", message));
     }
     Ok(())
-}
-
-/// Where references to secrets are not resolved they would be taken literally, which must not happen to what should be secret.
-pub(super) fn refuse_secrets(
-    config: &Value,
-    path: &mut String,
-) -> Result<(), crossway_sdk::build::BuildError> {
-    let mut within = |part: String, value: &Value| {
-        let length = path.len();
-        path.push('/');
-        path.push_str(&part);
-        let judged = refuse_secrets(value, path);
-        path.truncate(length);
-        judged
-    };
-    match config {
-        Value::String(text) => {
-            if SecretReference::parse(text).is_some() {
-                let message = "references to secrets ($env://, $secret://) are not resolved here";
-                return Err(crossway_sdk::build::BuildError::new(path.clone(), message));
-            }
-            Ok(())
-        }
-        Value::Array(items) => items
-            .iter()
-            .enumerate()
-            .try_for_each(|(i, v)| within(i.to_string(), v)),
-        Value::Object(members) => members.iter().try_for_each(|(k, v)| within(k.clone(), v)),
-        _ => Ok(()),
-    }
 }
 
 /// The configuration without `_meta`, and `_meta`.

@@ -3,8 +3,8 @@
 
 use super::{Refusal, State};
 use crate::{
-    model::{BadReference, Kind, ResourceKey, SecretReference, secret_texts},
-    secret::{Found, Wanted, variable},
+    model::{BadReference, Kind, ResourceKey, Secret, SecretReference, secret_texts},
+    secret::{self, Found, Wanted, variable},
 };
 use bytes::Bytes;
 use serde_json::Value;
@@ -59,6 +59,17 @@ impl State {
     pub(super) fn resolve(&self, config: &mut Value) -> Resolved {
         let mut resolved = Resolved::default();
         self.resolve_within(config, &mut resolved);
+        resolved
+    }
+
+    /// The same for the places in a document to which these JSON pointers lead.
+    pub(super) fn resolve_at(&self, document: &mut Value, pointers: &[&str]) -> Resolved {
+        let mut resolved = Resolved::default();
+        for pointer in pointers {
+            if let Some(value) = document.pointer_mut(pointer) {
+                self.resolve_within(value, &mut resolved);
+            }
+        }
         resolved
     }
 
@@ -126,20 +137,13 @@ impl State {
 
     /// What a manager is asked for.
     fn wanted(&self, reference: &SecretReference) -> Result<Wanted, Answer> {
-        let never = |why: &str| Err(Answer::Never(why.to_owned()));
         let SecretReference::Managed {
             manager,
-            path,
-            field,
+            key: asked,
         } = reference
         else {
-            return never("it is no secret of a manager");
+            return Err(Answer::Never("it is no secret of a manager".to_owned()));
         };
-        match (manager.scope(), field) {
-            (Some("vault"), Some(_)) => {}
-            (Some("vault"), None) => return never("expected $secret://vault/ID/PATH/FIELD"),
-            _ => return never("only Vault is asked for secrets, AWS and Google Cloud are not"),
-        }
         let key = ResourceKey {
             kind: Kind::Secret,
             id: manager.clone(),
@@ -147,8 +151,7 @@ impl State {
         match self.documents.get(&key) {
             Some(document) => Ok(Wanted {
                 manager: document.clone(),
-                path: path.as_str().into(),
-                field: field.as_deref().map(Into::into),
+                key: asked.as_str().into(),
             }),
             None => Err(Answer::NotNow(format!(
                 "there is no secret manager {manager}"
@@ -244,38 +247,21 @@ impl State {
         let hit: BTreeSet<ResourceKey> = self.uses().filter_map(is_hit).collect();
         let mut dirty = hit.clone();
         for key in &hit {
-            self.dependents.closure(key, &mut dirty);
+            self.reach(key, &mut dirty);
         }
         self.begin(&dirty);
         let mut refusals = Vec::new();
         self.compile(&dirty, &mut refusals);
         refusals
     }
-
-    /// A text that settings of connections to nodes have, where the environment alone may be referred to.
-    pub(super) fn plain(text: &str) -> Result<String, String> {
-        match SecretReference::parse(text) {
-            None => Ok(text.to_owned()),
-            Some(Ok(SecretReference::Environment { name, within })) => variable(&name, &within),
-            Some(Ok(SecretReference::Managed { .. })) => Err(
-                "references to secret managers are not resolved here, only $env:// is".to_owned(),
-            ),
-            Some(Err(bad)) => Err(bad.to_string()),
-        }
-    }
 }
 
-/// The settings of a manager may refer to the environment, and have to be right.
-pub(super) fn judge_manager(document: &Value) -> Result<(), (String, String)> {
-    let Some(fields) = document.as_object() else {
-        return Ok(());
-    };
-    for (name, value) in fields {
-        if let Some(text) = value.as_str() {
-            State::plain(text).map_err(|why| (format!("/{name}"), why))?;
-        }
+/// Whether a manager can be asked with what its document says. It may refer to the environment.
+pub(super) fn judge_manager(document: &Value) -> Result<(), (&'static str, String)> {
+    match serde_json::from_value::<Secret>(document.clone()) {
+        Ok(manager) => secret::judge(&manager),
+        Err(error) => Err(("", error.to_string())),
     }
-    Ok(())
 }
 
 /// A document without this cannot have a reference, and need not be read for them.

@@ -1,10 +1,10 @@
 //! Certificates for clients: from the model to what the tls room takes. One of them is prepared anew only when its own
 //! document changes.
 
-use super::{Refusal, State, plugins::UNFIT};
+use super::{Refusal, State, plugins::UNFIT, secrets::Resolved};
 use crate::{
     model::{
-        self, Kind, ResourceKey, Status,
+        self, Kind, ResourceKey, SECRET_SSL, Status,
         ssl::{SslType, TlsVersion},
     },
     tls::{ClientSpec, Pair, PairError, Site, SiteError, Spec, Unfit, Version},
@@ -39,20 +39,15 @@ impl State {
         ssl: model::Ssl,
         mut document: Value,
     ) -> Result<With, Refusal> {
-        let mut used = 0_usize;
-        let mut managed = false;
-        for pointer in ["/cert", "/key", "/certs", "/keys", "/client/ca"] {
-            let Some(value) = document.pointer_mut(pointer) else {
-                continue;
-            };
-            let resolved = self.resolve(value);
-            if resolved.missing.is_some() {
-                return Ok(With::None);
-            }
-            used += resolved.used.len();
-            managed |= resolved.managed;
+        let Resolved {
+            used,
+            managed,
+            missing,
+        } = self.resolve_at(&mut document, &SECRET_SSL);
+        if missing.is_some() {
+            return Ok(With::None);
         }
-        if used == 0 {
+        if used.is_empty() {
             let ssl = Box::new(ssl);
             return Ok(With::Secrets { ssl, managed });
         }

@@ -423,7 +423,10 @@ fn what_can_never_be_resolved_is_refused_when_it_is_written() {
             "the environment has no variable CROSSWAY_NOT_THERE",
         ),
         ("$ENV://", "expected $env://NAME"),
-        ("$secret://aws/1/a/b", "only Vault is asked"),
+        (
+            "$secret://consul/1/a/b",
+            "the manager one of vault, aws, gcp",
+        ),
         (
             "$secret://vault/1/a",
             "expected $secret://vault/ID/PATH/FIELD",

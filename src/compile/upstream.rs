@@ -1,10 +1,9 @@
 //! Upstreams: from the model to what the upstream room takes, and from there to live ones.
 
-use super::{Fresh, Refusal, State, checks};
+use super::{Fresh, Refusal, State, checks, plugins::UNFIT, trust::Trusting};
 use crate::{
     model::{self, Id, Kind, ResourceKey, health, upstream::HashOn},
     snapshot::Target,
-    tls::Pair,
     upstream::{
         HashKey, Keepalive, NodeSpec, OnAllUnhealthy, PassHost, Scheme, Spec, Timeouts, Tls,
         Upstream,
@@ -12,11 +11,6 @@ use crate::{
 };
 use crossway_sdk::expr::{Template, Variable};
 use http::{HeaderName, HeaderValue};
-use pingora_core::{
-    protocols::tls::CaType,
-    utils::tls::{CertKey, WrappedX509, parse_x509},
-};
-use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 use serde_json::Value;
 use std::{
     hash::{BuildHasher, RandomState},
@@ -158,24 +152,32 @@ impl State {
                 format!("invalid configuration: {message} (at {at}{path})"),
             )
         };
-        let client_cert = self
-            .client_cert(&model)
+        let trust = self
+            .trust(&model, document)
             .map_err(|(path, message)| refuse(path, message))?;
-        let certificate = model.tls.as_ref().and_then(|t| t.client_cert_id.as_ref());
-        let certificate = certificate.and_then(|id| {
-            self.documents.get(&ResourceKey {
-                kind: Kind::Ssl,
-                id: id.clone(),
-            })
-        });
-        let fingerprint = FINGERPRINTS.hash_one((document.to_string(), certificate));
+        let fingerprint = FINGERPRINTS.hash_one((document.to_string(), &trust));
         let before = self.workshop.live.get(identity);
         if let Some((same, _)) = before.as_ref().filter(|(_, print)| *print == fingerprint) {
             return Ok(Built::Same(same.clone()));
         }
         let mut spec = lower(identity, &model).map_err(|(path, message)| refuse(path, message))?;
-        spec.tls.client_cert = client_cert;
-        spec.tls.ca = authorities(&model).map_err(|(path, message)| refuse(&path, message))?;
+        match trust
+            .ready()
+            .map_err(|(path, message)| refuse(&path, message))?
+        {
+            Trusting::Ready { client_cert, ca } => {
+                spec.tls.client_cert = client_cert;
+                spec.tls.ca = ca;
+            }
+            Trusting::Shut(unfit) => {
+                if let Some(path) = unfit {
+                    tracing::error!(%key, path = format!("{at}{path}"), "a fetched secret is not taken: {UNFIT}");
+                }
+                // Nobody is asked without what proves who asks, and nobody is believed without what proves who answers.
+                spec.nodes.clear();
+                spec.checks = None;
+            }
+        }
         let previous = before.as_ref().map(|(upstream, _)| upstream);
         let built = Upstream::build(spec, previous, &self.workshop.environment);
         built
@@ -187,73 +189,6 @@ impl State {
             })
             .map_err(|e| refuse("", e.to_string()))
     }
-
-    /// The certificate that nodes are shown: written here, or that of an ssl of type client.
-    fn client_cert(
-        &self,
-        model: &model::Upstream,
-    ) -> Result<Option<Arc<CertKey>>, (&'static str, String)> {
-        let Some(tls) = &model.tls else {
-            return Ok(None);
-        };
-        if let Some(id) = &tls.client_cert_id {
-            let at = "/tls/client_cert_id";
-            let key = ResourceKey {
-                kind: Kind::Ssl,
-                id: id.clone(),
-            };
-            let missing =
-                || format!("failed to fetch ssl info by ssl id [{id}], response code: 404");
-            let content = self.documents.get(&key).ok_or_else(|| (at, missing()))?;
-            let ssl: model::Ssl =
-                serde_json::from_slice(content).map_err(|e| (at, e.to_string()))?;
-            if ssl.r#type != model::ssl::SslType::Client {
-                return Err((at, "wrong ssl type".to_owned()));
-            }
-            let (cert, key) = (ssl.cert.as_str(), ssl.key.as_str());
-            return pair(cert, key).map(Some).map_err(|e| (at, e));
-        }
-        match (&tls.client_cert, &tls.client_key) {
-            (Some(cert), Some(key)) => pair(cert, key)
-                .map(Some)
-                .map_err(|e| ("/tls/client_cert", e)),
-            _ => Ok(None),
-        }
-    }
-}
-
-/// The authorities that the upstream names itself. Pingora finds out only when it connects that one cannot be used, so
-/// that is tried here.
-fn authorities(model: &model::Upstream) -> Result<Option<Arc<CaType>>, (String, String)> {
-    let Some(named) = model.tls.as_ref().and_then(|t| t.ca_certs.as_ref()) else {
-        return Ok(None);
-    };
-    let mut store = rustls::RootCertStore::empty();
-    let mut all = Vec::new();
-    for (index, text) in named.iter().enumerate() {
-        let at = |message: String| (format!("/tls/ca_certs/{index}"), message);
-        let text = State::plain(text).map_err(at)?;
-        for der in CertificateDer::pem_slice_iter(text.as_bytes()) {
-            let der = der.map_err(|e| at(format!("failed to parse cert: {e}")))?;
-            x509_parser::parse_x509_certificate(&der)
-                .map_err(|e| at(format!("failed to parse cert: {e}")))?;
-            store
-                .add(der.clone())
-                .map_err(|e| at(format!("failed to parse cert: {e}")))?;
-            all.push(WrappedX509::new(der.to_vec(), parse_x509));
-        }
-    }
-    Ok(Some(all.into()))
-}
-
-fn pair(cert: &str, key: &str) -> Result<Arc<CertKey>, String> {
-    let (cert, key) = (State::plain(cert)?, State::plain(key)?);
-    // Pingora takes both on trust, and finds out when it connects.
-    let known = Pair::from_pem(&cert, &key).map_err(|e| e.to_string())?;
-    let chain = known.chain().iter().map(|der| der.to_vec()).collect();
-    let key = PrivateKeyDer::from_pem_slice(key.as_bytes())
-        .map_err(|e| format!("failed to parse key: {e}"))?;
-    Ok(Arc::new(CertKey::new(chain, key.secret_der().to_vec())))
 }
 
 /// What came of building an upstream.

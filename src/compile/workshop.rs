@@ -97,6 +97,8 @@ pub(super) struct Offer<'a> {
     pub(super) using: Use,
     /// Upstreams that plugins had built.
     pub(super) fresh: std::cell::RefCell<Vec<Fresh>>,
+    /// Whether a plugin was asked for whose metadata is not to be had.
+    pub(super) lacking: std::cell::Cell<bool>,
 }
 
 impl Host for Offer<'_> {
@@ -155,6 +157,9 @@ impl Host for Offer<'_> {
 
     fn plugin(&self, name: &str) -> Option<Enabled<'_>> {
         let registry = &self.state.workshop.registry;
+        if self.state.lacking.contains(name) {
+            self.lacking.set(true);
+        }
         Some(Enabled {
             definition: registry.get(name)?,
             metadata: self.state.metadata.get(name).map(|m| &**m),

@@ -31,6 +31,15 @@ pub(super) fn check(parts: Parts, arguments: &cli::Check) -> Result<(), Failure>
         return Ok(());
     };
     let count = resources.len();
+    let resources = resources.into_iter().map(|((key, content), at)| {
+        let opened = content.as_ref();
+        let opened = opened.and_then(|content| workshop.sealer.opened(&key, content));
+        let content = opened
+            .map(|document| document.to_string().into())
+            .or(content);
+        ((key, content), at)
+    });
+    let resources: Vec<(Change, String)> = resources.collect();
     let mut state = State::new(workshop);
     let places: Vec<(ResourceKey, String)> = resources
         .iter()
@@ -70,8 +79,6 @@ fn without_effect(key: &ResourceKey, settings: &Settings) -> Option<&'static str
         Kind::StreamRoute if !settings.stream.enabled() => {
             Some("the settings have no listener for it (stream.tcp, stream.udp)")
         }
-        Kind::Secret if key.id.scope() != Some("vault") => Some("only Vault is asked for secrets"),
-        Kind::Proto => Some("no plugin uses protos yet"),
         _ => None,
     }
 }

@@ -1,6 +1,6 @@
 //! `crossway explain`: which route a request would take, and why.
 
-use super::{Failure, Parts, open, options};
+use super::{Failure, Parts, open, options, sealed::Sealed};
 use crate::{
     cli,
     compile::State,
@@ -60,7 +60,7 @@ async fn offline(parts: Parts, settings: &Settings) -> Result<State, Failure> {
     let registry = prometheus::Registry::new();
     let runtime = tokio::runtime::Handle::current();
     let workshop = open::workshop(parts, settings, registry, runtime, false)?;
-    let store = open::store(settings).await?;
+    let store = Sealed::over(open::store(settings).await?, &workshop.sealer);
     let contents = store.load().await.map_err(Failure::new)?;
     let mut state = State::new(workshop);
     let revision = contents.revision.0;

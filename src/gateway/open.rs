@@ -25,6 +25,8 @@ pub(super) fn workshop(
     runtime: Handle,
     checks_enabled: bool,
 ) -> Result<Arc<Workshop>, Failure> {
+    // A plugin that is switched off may still have secrets in documents.
+    let sealer = Arc::new(Sealer::new(&parts.registry, keyring(settings)?));
     if let Some(enabled) = &settings.plugins {
         let unknown = parts.registry.retain(enabled);
         if !unknown.is_empty() {
@@ -41,10 +43,11 @@ pub(super) fn workshop(
     };
     let resolver = Arc::new(resolver.map_err(Failure::new)?);
     let ca_file = ca_file(settings)?;
+    let ca = ca_file.as_ref().map(std::fs::read_to_string).transpose();
+    let ca = ca.map_err(|e| Failure(format!("settings: upstream.ca_file: {e}")))?;
     let mut environment = Environment::new(runtime, resolver, ca_file);
     environment.balancers = parts.balancers;
     environment.checks_enabled = checks_enabled;
-    let sealer = Arc::new(Sealer::new(&parts.registry, keyring(settings)?));
     Ok(Arc::new(Workshop {
         sealer,
         registry: parts.registry,
@@ -61,12 +64,15 @@ pub(super) fn workshop(
         shared: Default::default(),
         attributes: attributes(settings),
         live: Default::default(),
-        secrets: Secrets::new(secret::Options {
-            ttl: settings.secrets.ttl.0,
-            retry: settings.secrets.retry.0,
-            keep: settings.secrets.keep.0,
-            timeout: settings.secrets.timeout.0,
-        }),
+        secrets: Secrets::new(
+            secret::Options {
+                ttl: settings.secrets.ttl.0,
+                retry: settings.secrets.retry.0,
+                keep: settings.secrets.keep.0,
+                timeout: settings.secrets.timeout.0,
+            },
+            ca.map(Into::into),
+        ),
     }))
 }
 

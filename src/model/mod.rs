@@ -62,7 +62,7 @@ pub use proto::Proto;
 pub use references::{Reference, references};
 pub use route::Route;
 pub use secret::Secret;
-pub use secret_reference::{BadReference, SecretReference, secret_texts};
+pub use secret_reference::{BadReference, SECRET_SSL, SECRET_TLS, SecretReference, secret_texts};
 pub use service::Service;
 pub use ssl::Ssl;
 pub use status::Status;

@@ -10,7 +10,7 @@ use super::{
     schema::{self, Compiled},
 };
 
-/// The settings of one secret manager.
+/// The settings of one secret manager. All of its texts may refer to the environment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[allow(missing_docs)] // each is the manager of that name
 pub enum Secret {
@@ -35,7 +35,7 @@ pub struct Vault {
     pub uri: String,
     /// The mount and path before every secret: `kv/apisix`.
     pub prefix: String,
-    /// The token; may refer to the environment.
+    /// The token.
     pub token: String,
     /// The namespace.
     pub namespace: Option<String>,
@@ -53,9 +53,9 @@ pub struct Aws {
     /// Unix seconds.
     #[serde(default, deserialize_with = "number::optional")]
     pub update_time: Option<i64>,
-    /// The access key; may refer to the environment.
+    /// The access key.
     pub access_key_id: String,
-    /// Its secret; may refer to the environment.
+    /// Its secret.
     pub secret_access_key: String,
     /// The token of a session.
     pub session_token: Option<String>,
@@ -84,7 +84,7 @@ pub struct Gcp {
     pub update_time: Option<i64>,
     /// The service account.
     pub auth_config: Option<GcpAuth>,
-    /// The file that holds the service account.
+    /// The file that holds the service account, as Google writes it. It is read for each question.
     pub auth_file: Option<String>,
     /// Whether Google's certificates must be valid. Default yes.
     #[serde(default = "yes")]
@@ -116,15 +116,15 @@ pub struct GcpAuth {
     pub entries_uri: String,
 }
 
-fn token_uri() -> String {
+pub(crate) fn token_uri() -> String {
     "https://oauth2.googleapis.com/token".to_owned()
 }
 
-fn scope() -> Vec<String> {
+pub(crate) fn scope() -> Vec<String> {
     vec!["https://www.googleapis.com/auth/cloud-platform".to_owned()]
 }
 
-fn entries_uri() -> String {
+pub(crate) fn entries_uri() -> String {
     "https://secretmanager.googleapis.com/v1".to_owned()
 }
 

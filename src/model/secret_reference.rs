@@ -22,10 +22,9 @@ pub enum SecretReference {
     Managed {
         /// The document that says which manager, and how to ask it: `vault/1`.
         manager: Id,
-        /// What the manager is asked for: one or more segments.
-        path: String,
-        /// The field of it.
-        field: Option<String>,
+        /// What the manager is asked for: one or more segments, with a slash between them. Where the name of a secret ends and
+        /// that of a field begins, each kind of manager has its own rules for.
+        key: String,
     },
 }
 
@@ -38,6 +37,9 @@ pub enum BadReference {
     /// Manager, id or key are missing, or are no such things.
     #[error("expected $secret://MANAGER/ID/KEY/FIELD, the manager one of vault, aws, gcp")]
     Managed,
+    /// Vault keeps no secrets without fields.
+    #[error("expected $secret://vault/ID/PATH/FIELD")]
+    Field,
     /// A segment would leave the place that the manager's document sets.
     #[error("the key of a secret has neither empty segments nor `.` or `..`")]
     Segment,
@@ -82,19 +84,23 @@ fn managed(rest: &str) -> Result<SecretReference, BadReference> {
     if key.split('/').any(|part| matches!(part, "" | "." | "..")) {
         return Err(BadReference::Segment);
     }
-    let (path, field) = match key.rsplit_once('/') {
-        Some((path, field)) => (path, Some(field.to_owned())),
-        None => (key, None),
-    };
+    if manager.scope() == Some("vault") && !key.contains('/') {
+        return Err(BadReference::Field);
+    }
     Ok(SecretReference::Managed {
         manager,
-        path: path.to_owned(),
-        field,
+        key: key.to_owned(),
     })
 }
 
+/// Where references count in the `tls` of an upstream.
+pub const SECRET_TLS: [&str; 3] = ["/client_cert", "/client_key", "/ca_certs"];
+/// Where references count in an ssl.
+pub const SECRET_SSL: [&str; 5] = ["/cert", "/key", "/certs", "/keys", "/client/ca"];
+
 /// The texts of a document that are meant as references to secrets and stand where they count, with their JSON pointers:
-/// anywhere in a plugin that is not switched off, and in the certificates and keys of an ssl.
+/// anywhere in a plugin that is not switched off and in its metadata, in the certificates and keys of an ssl, and in those of an
+/// upstream.
 pub fn secret_texts(kind: Kind, document: &Value) -> Vec<(String, &str)> {
     let mut found = Vec::new();
     if kind.row().plugins
@@ -105,12 +111,22 @@ pub fn secret_texts(kind: Kind, document: &Value) -> Vec<(String, &str)> {
             walk(config, &mut member("/plugins", name), &mut found);
         }
     }
-    if kind == Kind::Ssl {
-        for pointer in ["/cert", "/key", "/certs", "/keys", "/client/ca"] {
-            if let Some(value) = document.pointer(pointer) {
-                walk(value, &mut pointer.to_owned(), &mut found);
+    let mut within = |at: &str, pointers: &[&str]| {
+        let Some(whole) = document.pointer(at) else {
+            return;
+        };
+        for pointer in pointers {
+            if let Some(value) = whole.pointer(pointer) {
+                walk(value, &mut format!("{at}{pointer}"), &mut found);
             }
         }
+    };
+    match kind {
+        Kind::Ssl => within("", &SECRET_SSL),
+        Kind::Upstream => within("/tls", &SECRET_TLS),
+        Kind::Route | Kind::Service | Kind::StreamRoute => within("/upstream/tls", &SECRET_TLS),
+        Kind::PluginMetadata => walk(document, &mut String::new(), &mut found),
+        _ => {}
     }
     found
 }
@@ -163,8 +179,7 @@ mod tests {
     fn a_secret_has_a_manager_a_path_and_a_field() {
         let expected = SecretReference::Managed {
             manager: Id::parse(IdShape::Secret, "vault/1").unwrap(),
-            path: "users/jack".to_owned(),
-            field: Some("key".to_owned()),
+            key: "users/jack/key".to_owned(),
         };
         assert_eq!(
             parsed("$secret://vault/1/users/jack/key"),
@@ -186,6 +201,8 @@ mod tests {
         ] {
             assert_eq!(parsed(text), Err(BadReference::Managed), "{text}");
         }
+        assert_eq!(parsed("$secret://vault/1/a"), Err(BadReference::Field));
+        assert!(parsed("$secret://aws/1/a").is_ok() && parsed("$secret://gcp/1/a").is_ok());
         for text in [
             "$secret://vault/1/../sys/a",
             "$secret://vault/1/a//b",
@@ -221,12 +238,21 @@ mod tests {
                 "$secret://vault/1/a/b"
             )]
         );
+        let places = |kind, document: Value| -> Vec<String> {
+            let texts = secret_texts(kind, &document).into_iter();
+            texts.map(|(at, _)| at).collect()
+        };
         let ssl =
             json!({"cert": "PEM", "key": "$env://K", "keys": ["$env://L"], "snis": ["$env://M"]});
-        let places: Vec<String> = secret_texts(Kind::Ssl, &ssl)
-            .into_iter()
-            .map(|(at, _)| at)
-            .collect();
-        assert_eq!(places, ["/key", "/keys/0"]);
+        assert_eq!(places(Kind::Ssl, ssl), ["/key", "/keys/0"]);
+        let upstream = json!({
+            "name": "$env://A", "tls": {"client_key": "$env://K", "ca_certs": ["PEM", "$env://L"]}
+        });
+        let in_tls = ["/tls/client_key", "/tls/ca_certs/1"];
+        assert_eq!(places(Kind::Upstream, upstream.clone()), in_tls);
+        let inline = places(Kind::Service, json!({ "upstream": upstream }));
+        assert_eq!(inline, in_tls.map(|at| format!("/upstream{at}")));
+        let metadata = json!({"id": "a", "to": {"password": "$env://P"}});
+        assert_eq!(places(Kind::PluginMetadata, metadata), ["/to/password"]);
     }
 }

@@ -1,8 +1,7 @@
 //! What managers said last, and when they are asked again.
 
-use super::fetch::{Trouble, fetch};
+use super::fetch::{Managers, Trouble};
 use bytes::Bytes;
-use crossway_sdk::client::{Client, ClientOptions};
 use futures::StreamExt;
 use parking_lot::Mutex;
 use std::{
@@ -21,18 +20,15 @@ const AT_ONCE: usize = 16;
 pub struct Wanted {
     /// The manager's document, as it is stored.
     pub manager: Bytes,
-    /// What it is asked for.
-    pub path: Arc<str>,
-    /// The field of it.
-    pub field: Option<Arc<str>>,
+    /// What it is asked for: the name of a secret, and perhaps a field of it. Each kind of manager reads that in its own way.
+    pub key: Arc<str>,
 }
 
 /// The document may hold a token.
 impl fmt::Debug for Wanted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Wanted")
-            .field("path", &self.path)
-            .field("field", &self.field)
+            .field("key", &self.key)
             .finish_non_exhaustive()
     }
 }
@@ -76,7 +72,7 @@ impl Default for Options {
 /// What managers said last. It is asked while a configuration is compiled and filled beforehand; requests never see it.
 pub struct Secrets {
     options: Options,
-    client: Client,
+    managers: Managers,
     held: Mutex<HashMap<Wanted, Held>>,
 }
 
@@ -97,16 +93,16 @@ impl Held {
 
 impl Default for Secrets {
     fn default() -> Self {
-        Self::new(Options::default())
+        Self::new(Options::default(), None)
     }
 }
 
 impl Secrets {
-    /// Knows nothing yet. Certificates of managers are verified against the authorities of the system.
-    pub fn new(options: Options) -> Self {
+    /// Knows nothing yet. Certificates of managers are verified by the authorities of the system and by those in `ca`, in PEM.
+    pub fn new(options: Options, ca: Option<Arc<str>>) -> Self {
         Self {
             options,
-            client: Client::new(ClientOptions::default()),
+            managers: Managers::new(ca),
             held: Mutex::default(),
         }
     }
@@ -157,7 +153,7 @@ impl Secrets {
     ) -> BTreeSet<Wanted> {
         let end = limit.map(|limit| tokio::time::Instant::now() + limit);
         let ask = |wanted: Wanted| async move {
-            let asking = fetch(&self.client, &wanted, self.options.timeout);
+            let asking = self.managers.fetch(&wanted, self.options.timeout);
             let answer = match end {
                 None => Some(asking.await),
                 Some(end) => tokio::time::timeout_at(end, asking).await.ok(),

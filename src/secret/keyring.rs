@@ -3,6 +3,7 @@
 use base64::{Engine, engine::general_purpose::STANDARD_NO_PAD};
 use ring::{
     aead::{AES_128_GCM, AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey},
+    hmac,
     rand::{SecureRandom, SystemRandom},
 };
 
@@ -14,6 +15,8 @@ pub struct Keyring {
     first: LessSafeKey,
     others: Vec<LessSafeKey>,
     random: SystemRandom,
+    /// Makes nonces of what they are for.
+    nonces: hmac::Key,
 }
 
 /// Why there is no keyring, or no sealed text.
@@ -36,19 +39,39 @@ impl Keyring {
     /// # Errors
     /// There is none, or one has another length.
     pub fn new<'k>(keys: impl IntoIterator<Item = &'k str>) -> Result<Self, KeyringError> {
-        let mut keys = keys.into_iter().map(|key| {
+        let keys: Vec<&[u8]> = keys.into_iter().map(str::as_bytes).collect();
+        Self::of(&keys)
+    }
+
+    /// With a key that nobody has and that ends with the process.
+    ///
+    /// # Errors
+    /// The system gives no random bytes.
+    pub fn passing() -> Result<Self, KeyringError> {
+        let mut key = [0; 32];
+        let filled = SystemRandom::new().fill(&mut key);
+        filled.map_err(|_| KeyringError::Seal)?;
+        Self::of(&[&key])
+    }
+
+    fn of(keys: &[&[u8]]) -> Result<Self, KeyringError> {
+        let first = keys.first().ok_or(KeyringError::Empty)?;
+        let salt = hmac::Key::new(hmac::HMAC_SHA256, b"crossway nonces");
+        let nonces = hmac::Key::new(hmac::HMAC_SHA256, hmac::sign(&salt, first).as_ref());
+        let mut keys = keys.iter().map(|key| {
             let algorithm = match key.len() {
                 16 => &AES_128_GCM,
                 32 => &AES_256_GCM,
                 _ => return Err(KeyringError::Length),
             };
-            let key = UnboundKey::new(algorithm, key.as_bytes());
+            let key = UnboundKey::new(algorithm, key);
             key.map(LessSafeKey::new).map_err(|_| KeyringError::Length)
         });
         Ok(Self {
             first: keys.next().ok_or(KeyringError::Empty)??,
             others: keys.collect::<Result<_, _>>()?,
             random: SystemRandom::new(),
+            nonces,
         })
     }
 
@@ -57,6 +80,22 @@ impl Keyring {
         self.random
             .fill(&mut nonce)
             .map_err(|_| KeyringError::Seal)?;
+        self.seal_with(nonce, text)
+    }
+
+    /// The same form for the same text at the same place, so that who compares lists sees what has changed and nothing else. The
+    /// nonce is a digest of both under a key of its own: another text has another one.
+    pub(super) fn seal_steadily(&self, place: &str, text: &str) -> Result<String, KeyringError> {
+        let mut digest = hmac::Context::with_key(&self.nonces);
+        digest.update(&(place.len() as u64).to_be_bytes());
+        digest.update(place.as_bytes());
+        digest.update(text.as_bytes());
+        let digest = digest.sign();
+        let nonce = digest.as_ref().first_chunk().ok_or(KeyringError::Seal)?;
+        self.seal_with(*nonce, text)
+    }
+
+    fn seal_with(&self, nonce: [u8; NONCE_LEN], text: &str) -> Result<String, KeyringError> {
         let mut content = text.as_bytes().to_vec();
         let unique = Nonce::assume_unique_for_key(nonce);
         self.first
@@ -130,5 +169,22 @@ mod tests {
             Some(KeyringError::Length)
         );
         assert!(Keyring::new([&*ONE.repeat(2)]).is_ok());
+    }
+
+    #[test]
+    fn a_steady_form_changes_with_text_place_and_key_alone() {
+        let ring = keyring([ONE]);
+        let form = ring.seal_steadily("routes/1#0", "hunter2").unwrap();
+        assert_eq!(ring.seal_steadily("routes/1#0", "hunter2").unwrap(), form);
+        assert_eq!(ring.open(&form).as_deref(), Some("hunter2"));
+        for (ring, place, text) in [
+            (&ring, "routes/1#0", "hunter3"),
+            (&ring, "routes/1#1", "hunter2"),
+            (&keyring([TWO]), "routes/1#0", "hunter2"),
+        ] {
+            assert_ne!(ring.seal_steadily(place, text).unwrap(), form);
+        }
+        let (one, other) = (Keyring::passing().unwrap(), Keyring::passing().unwrap());
+        assert_eq!(other.open(&one.seal("hunter2").unwrap()), None);
     }
 }

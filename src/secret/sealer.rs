@@ -2,8 +2,8 @@
 
 use super::keyring::{Keyring, is_sealed, may_be_sealed};
 use crate::model::{Kind, ResourceKey, SecretReference};
-use crossway_sdk::definition::Registry;
-use serde_json::Value;
+use crossway_sdk::definition::{Definition, Registry};
+use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
 /// What stands for a secret where it must not be read.
@@ -18,24 +18,53 @@ const OF_MANAGERS: &[&str] = &[
     "auth_config.private_key",
 ];
 
-/// Knows which fields are secret. With keys it seals them, without it leaves them as they are.
+/// So many characters of a secret are looked for in a message; what is longer may have been cut off there.
+const BEGINNING: usize = 16;
+/// A secret with fewer characters is part of many a word, and looked for in quotation marks alone.
+const SHORT: usize = 6;
+
+/// Knows which fields are secret. With keys it seals them for the store, without it leaves them as they are there. Where documents
+/// are shown, they are sealed either way.
 #[derive(Default)]
 pub struct Sealer {
     keyring: Option<Keyring>,
-    plugins: BTreeMap<&'static str, Vec<&'static str>>,
+    /// Stands in for the keyring where documents are shown. What it seals may be written back as long as this process lives.
+    passing: Option<Keyring>,
+    plugins: BTreeMap<&'static str, Fields>,
 }
+
+/// What is to be known of the configuration of a plugin.
+#[derive(Default)]
+struct Fields {
+    secret: Vec<&'static str>,
+    /// Where other plugins are configured inside of it.
+    nested: &'static [&'static str],
+}
+
+/// What is done with a secret, which may have the wrong type.
+type Visit<'v> = dyn FnMut(&mut Value) + 'v;
 
 impl Sealer {
     /// For the plugins of a registry.
     pub fn new(registry: &Registry, keyring: Option<Keyring>) -> Self {
-        let fields = |d: &crossway_sdk::definition::Definition| {
-            let all = d.encrypted.iter().chain(d.encrypted_credential);
-            (d.name, all.copied().collect::<Vec<_>>())
+        let fields = |d: &Definition| {
+            let secret = d.encrypted.iter().chain(d.encrypted_credential);
+            let fields = Fields {
+                secret: secret.copied().collect(),
+                nested: d.nested,
+            };
+            (d.name, fields)
         };
-        let plugins = registry.iter().map(fields);
+        let has_some = |(_, f): &(&str, Fields)| !f.secret.is_empty() || !f.nested.is_empty();
+        let plugins = registry.iter().map(fields).filter(has_some).collect();
         Self {
+            // Without random bytes nothing is sealed, and what should be shown so is blanked out.
+            passing: match &keyring {
+                Some(_) => None,
+                None => Keyring::passing().ok(),
+            },
             keyring,
-            plugins: plugins.filter(|(_, fields)| !fields.is_empty()).collect(),
+            plugins,
         }
     }
 
@@ -51,24 +80,20 @@ impl Sealer {
             return true;
         };
         let mut all = true;
-        self.visit(key, document, &mut |text| {
-            if is_sealed(text) || SecretReference::parse(text).is_some() {
-                return;
-            }
-            match keyring.seal(text) {
-                Ok(sealed) => *text = sealed,
-                Err(_) => all = false,
-            }
+        self.texts(key, document, &mut |text| match keyring.seal(text) {
+            Ok(sealed) => *text = sealed,
+            Err(_) => all = false,
         });
         all
     }
 
     /// Decrypts the secret fields of a document. What no key opens stays sealed.
     pub fn open(&self, key: &ResourceKey, document: &mut Value) {
-        let Some(keyring) = &self.keyring else {
+        let Some(keyring) = self.keyring.as_ref().or(self.passing.as_ref()) else {
             return;
         };
-        self.visit(key, document, &mut |text| {
+        self.visit(key.kind, key.id.as_str(), document, &mut |value| {
+            let Value::String(text) = value else { return };
             if let Some(opened) = keyring.open(text) {
                 *text = opened;
             }
@@ -86,61 +111,167 @@ impl Sealer {
         Some(document)
     }
 
+    /// Encrypts the secret fields of a document that is to be shown to those who may not read them. What was shown so can be
+    /// written back, and is the same each time until the secret changes.
+    pub fn veil(&self, key: &ResourceKey, document: &mut Value) {
+        let keyring = self.keyring.as_ref().or(self.passing.as_ref());
+        let mut count = 0_usize;
+        self.texts(key, document, &mut |text| {
+            let place = format!("{key}#{count}");
+            count += 1;
+            let sealed = keyring.and_then(|keyring| keyring.seal_steadily(&place, text).ok());
+            *text = sealed.unwrap_or_else(|| HIDDEN.to_owned());
+        });
+    }
+
     /// Blanks the secret fields of a document. References to secrets may be read.
     pub fn hide(&self, key: &ResourceKey, document: &mut Value) {
-        self.visit(key, document, &mut |text| {
-            if SecretReference::parse(text).is_none() {
-                *text = HIDDEN.to_owned();
+        self.visit(key.kind, key.id.as_str(), document, &mut |value| {
+            if !matches!(value, Value::String(text) if SecretReference::parse(text).is_some()) {
+                *value = HIDDEN.into();
             }
         });
     }
 
-    fn visit(&self, key: &ResourceKey, document: &mut Value, with: &mut dyn FnMut(&mut String)) {
-        let own = match key.kind {
+    /// What is wrong with a document, at `path`; without the words that were found for it when they repeat a secret.
+    pub fn hushed(
+        &self,
+        (kind, id): (Kind, &str),
+        document: &Value,
+        path: &str,
+        message: String,
+    ) -> String {
+        let mut told = false;
+        self.visit(kind, id, &mut document.clone(), &mut |value| {
+            told |= match value {
+                Value::String(text) if may_be_known(text) => false,
+                Value::String(text) => repeats(&message, text),
+                Value::Number(number) => repeats(&message, &number.to_string()),
+                _ => false,
+            };
+        });
+        match told {
+            true => format!(
+                "invalid configuration: what is wrong is not said, because that would show a secret (at {path})"
+            ),
+            false => message,
+        }
+    }
+
+    /// Every secret text of a document that is neither sealed nor a reference.
+    fn texts(&self, key: &ResourceKey, document: &mut Value, with: &mut dyn FnMut(&mut String)) {
+        self.visit(key.kind, key.id.as_str(), document, &mut |value| {
+            if let Value::String(text) = value
+                && !may_be_known(text)
+            {
+                with(text);
+            }
+        });
+    }
+
+    fn visit(&self, kind: Kind, id: &str, document: &mut Value, with: &mut Visit<'_>) {
+        let own = match kind {
             Kind::Ssl => OF_CERTIFICATES,
             Kind::Upstream | Kind::Service | Kind::Route | Kind::StreamRoute => OF_UPSTREAMS,
             Kind::Secret => OF_MANAGERS,
             _ => &[],
         };
         for field in own {
-            field_of(document, field, with);
+            at(document, field, &mut |value| leaves(value, with));
         }
-        if key.kind == Kind::PluginMetadata {
-            for field in self.plugins.get(key.id.as_str()).into_iter().flatten() {
-                field_of(document, field, with);
-            }
+        if kind == Kind::PluginMetadata {
+            self.visit_plugin(id, document, with);
         } else if let Some(Value::Object(plugins)) = document.get_mut("plugins") {
-            for (name, config) in plugins {
-                for field in self.plugins.get(name.as_str()).into_iter().flatten() {
-                    field_of(config, field, with);
+            self.visit_plugins(plugins, with);
+        }
+    }
+
+    fn visit_plugins(&self, plugins: &mut Map<String, Value>, with: &mut Visit<'_>) {
+        for (name, config) in plugins {
+            self.visit_plugin(name, config, with);
+        }
+    }
+
+    fn visit_plugin(&self, name: &str, config: &mut Value, with: &mut Visit<'_>) {
+        let Some(fields) = self.plugins.get(name) else {
+            return;
+        };
+        for field in &fields.secret {
+            at(config, field, &mut |value| leaves(value, with));
+        }
+        for field in fields.nested {
+            at(config, field, &mut |value| self.visit_nested(value, with));
+        }
+    }
+
+    /// Plugins by their names, or a pair of a name and a configuration, or a list of such.
+    fn visit_nested(&self, value: &mut Value, with: &mut Visit<'_>) {
+        match value {
+            Value::Object(plugins) => self.visit_plugins(plugins, with),
+            Value::Array(items) => match items.as_mut_slice() {
+                [Value::String(name), config] => self.visit_plugin(name, config, with),
+                items => {
+                    for item in items {
+                        self.visit_nested(item, with);
+                    }
                 }
-            }
+            },
+            _ => {}
         }
     }
 }
 
-/// Every text at a path such as `auth.password`. A list on the way stands for all of its items, and an object at its end for all
-/// of its values.
-fn field_of(value: &mut Value, path: &str, with: &mut dyn FnMut(&mut String)) {
+/// What everybody may read: a reference to a secret, and what is sealed.
+fn may_be_known(text: &str) -> bool {
+    is_sealed(text) || SecretReference::parse(text).is_some()
+}
+
+/// Whether a message repeats a secret, or the beginning of a long one.
+fn repeats(message: &str, secret: &str) -> bool {
+    let beginning: String = secret.chars().take(BEGINNING).collect();
+    if beginning.is_empty() {
+        return false;
+    }
+    let quoted = [
+        format!("{beginning:?}"),
+        Value::from(&*beginning).to_string(),
+    ];
+    if beginning.chars().count() < SHORT {
+        return quoted.iter().any(|quoted| message.contains(quoted));
+    }
+    let mut bare = quoted
+        .iter()
+        .filter_map(|q| q.strip_prefix('"')?.strip_suffix('"'));
+    message.contains(&beginning) || bare.any(|bare| message.contains(bare))
+}
+
+/// Every value at a path such as `auth.password`. A list on the way stands for all of its items, and a value of the wrong type for
+/// what should be below it.
+fn at(value: &mut Value, path: &str, with: &mut Visit<'_>) {
     match value {
+        _ if path.is_empty() => with(value),
         Value::Array(items) => {
             for item in items {
-                field_of(item, path, with);
-            }
-        }
-        Value::String(text) if path.is_empty() => with(text),
-        Value::Object(members) if path.is_empty() => {
-            for (_, inner) in members {
-                field_of(inner, "", with);
+                at(item, path, with);
             }
         }
         Value::Object(members) => {
             let (name, rest) = path.split_once('.').unwrap_or((path, ""));
             if let Some(inner) = members.get_mut(name) {
-                field_of(inner, rest, with);
+                at(inner, rest, with);
             }
         }
-        _ => {}
+        other => with(other),
+    }
+}
+
+/// Everything in a value that is neither a list nor an object.
+fn leaves(value: &mut Value, with: &mut Visit<'_>) {
+    match value {
+        Value::Array(items) => items.iter_mut().for_each(|item| leaves(item, with)),
+        Value::Object(members) => members.values_mut().for_each(|inner| leaves(inner, with)),
+        Value::Null => {}
+        leaf => with(leaf),
     }
 }
 
@@ -170,80 +301,4 @@ fn find(value: &Value) -> Option<String> {
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-    use serde_json::json;
-
-    fn sealer() -> Sealer {
-        Sealer {
-            keyring: Keyring::new(["edd1c9f0985e76a2"]).ok(),
-            plugins: [
-                ("door", vec!["key"]),
-                ("post", vec!["headers", "to.password"]),
-            ]
-            .into(),
-        }
-    }
-
-    fn key(text: &str) -> ResourceKey {
-        text.parse().unwrap()
-    }
-
-    #[test]
-    fn secret_fields_are_sealed_and_opened_and_others_left_alone() {
-        let route = json!({
-            "uri": "/", "upstream": {"tls": {"client_cert": "C", "client_key": "hush"}},
-            "plugins": {
-                "door": {"key": "$env://KEY", "other": "plain"},
-                "post": {"headers": {"a": "hush"}, "to": [{"password": "hush", "user": "me"}]}
-            }
-        });
-        let mut sealed = route.clone();
-        assert!(sealer().seal(&key("routes/1"), &mut sealed));
-        let text = sealed.to_string();
-        assert!(!text.contains("hush"), "{text}");
-        for plain in ["plain", "$env://KEY", "\"me\"", "\"C\""] {
-            assert!(text.contains(plain), "{text}");
-        }
-        let again = sealed.clone();
-        sealer().seal(&key("routes/1"), &mut sealed);
-        assert_eq!(sealed, again);
-        let place = sealed_place(text.as_bytes(), &sealed);
-        assert_eq!(place.as_deref(), Some("/plugins/post/headers/a"));
-        assert_eq!(
-            sealer().opened(&key("routes/1"), text.as_bytes()),
-            Some(route)
-        );
-    }
-
-    #[test]
-    fn every_kind_has_its_secrets() {
-        for (at, document) in [
-            (
-                "ssls/1",
-                json!({"cert": "c", "key": "hush", "keys": ["hush"]}),
-            ),
-            ("secrets/vault/1", json!({"uri": "u", "token": "hush"})),
-            ("upstreams/1", json!({"tls": {"client_key": "hush"}})),
-            (
-                "consumers/jack",
-                json!({"plugins": {"door": {"key": "hush"}}}),
-            ),
-            ("plugin_metadata/post", json!({"to": {"password": "hush"}})),
-        ] {
-            let mut sealed = document.clone();
-            sealer().seal(&key(at), &mut sealed);
-            assert!(!sealed.to_string().contains("hush"), "{at}");
-            let mut hidden = document;
-            sealer().hide(&key(at), &mut hidden);
-            assert!(hidden.to_string().contains(HIDDEN), "{at}");
-        }
-    }
-
-    #[test]
-    fn without_keys_nothing_is_sealed() {
-        let mut document = json!({"key": "hush"});
-        assert!(Sealer::default().seal(&key("ssls/1"), &mut document));
-        assert_eq!(document, json!({"key": "hush"}));
-    }
-}
+mod tests;

@@ -11,8 +11,7 @@ use std::{
 fn wanted(path: &str) -> Wanted {
     Wanted {
         manager: "{\"token\": \"the-token\"}".into(),
-        path: path.into(),
-        field: Some("key".into()),
+        key: format!("{path}/key").into(),
     }
 }
 

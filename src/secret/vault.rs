@@ -1,80 +1,74 @@
 //! HashiCorp Vault: the key-value engine, of version 1 or 2.
 
-use super::{
-    environment::text,
-    fetch::{MAX_ANSWER, Trouble, own},
-    keeper::Wanted,
-};
+use super::fetch::{Line, SEGMENT, Trouble, Unfit, address, field_of, own};
 use crate::model::secret::Vault;
 use bytes::Bytes;
-use crossway_sdk::client::Client;
 use http::{HeaderValue, Request, StatusCode};
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::utf8_percent_encode;
 use serde_json::Value;
-use std::time::Duration;
 
-/// Unreserved characters stay (RFC 3986 §2.3).
-const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
-    .remove(b'-')
-    .remove(b'.')
-    .remove(b'_')
-    .remove(b'~');
-
-pub(super) async fn fetch(
-    client: &Client,
-    vault: &Vault,
-    wanted: &Wanted,
-    timeout: Duration,
-) -> Result<String, Trouble> {
-    let answer = client
-        .send(request(vault, &wanted.path)?, timeout, MAX_ANSWER)
-        .await
-        .map_err(|e| Trouble::Unreachable(format!("Vault: {e}")))?;
+/// `key` is the path of a secret and its field.
+pub(super) async fn fetch(line: &Line<'_>, vault: &Vault, key: &str) -> Result<String, Trouble> {
+    let (path, field) = key.rsplit_once('/').unwrap_or((key, ""));
+    let answer = line.ask(request(vault, path)?).await?;
     match answer.status() {
         StatusCode::OK => {}
-        StatusCode::NOT_FOUND => return Err(Trouble::Gone("Vault has no such secret".to_owned())),
-        status => return Err(Trouble::Unreachable(format!("Vault answered {status}"))),
+        StatusCode::NOT_FOUND => return Err(line.gone()),
+        status => return Err(line.refused(status, None)),
     }
-    let field = wanted.field.as_deref().unwrap_or_default();
-    field_of(answer.body(), field)
+    let fields = serde_json::from_slice(answer.body()).ok();
+    let fields = fields.as_ref().and_then(fields_of);
+    let fields = fields.ok_or_else(|| line.nonsense())?;
+    field_of(fields.get(field))
 }
 
-fn request(vault: &Vault, path: &str) -> Result<Request<Bytes>, Trouble> {
-    let bad = |what: &str| Trouble::Unreachable(format!("the manager's {what} cannot be used"));
-    let (uri, prefix) = (own(&vault.uri)?, own(&vault.prefix)?);
+pub(super) fn judge(vault: &Vault) -> Result<(), Unfit> {
+    request(vault, "").map(drop)
+}
+
+fn request(vault: &Vault, path: &str) -> Result<Request<Bytes>, Unfit> {
+    let (mut target, prefix) = (address("/uri", &vault.uri)?, own("/prefix", &vault.prefix)?);
+    target.push_str("/v1");
     let segments = prefix.split('/').chain(path.split('/'));
-    let mut target = format!("{}/v1", uri.trim_end_matches('/'));
     for segment in segments.filter(|segment| !segment.is_empty()) {
         target.push('/');
         target.extend(utf8_percent_encode(segment, SEGMENT));
     }
-    let token = own(&vault.token)?;
-    let mut token = HeaderValue::from_str(&token).map_err(|_| bad("token"))?;
+    let mut token = header("/token", &vault.token)?;
     token.set_sensitive(true);
     let mut request = Request::get(target).header("x-vault-token", token);
     if let Some(namespace) = &vault.namespace {
-        let namespace = own(namespace)?;
-        let value = HeaderValue::from_str(&namespace).map_err(|_| bad("namespace"))?;
-        request = request.header("x-vault-namespace", value);
+        request = request.header("x-vault-namespace", header("/namespace", namespace)?);
     }
-    request.body(Bytes::new()).map_err(|_| bad("uri"))
+    let unfit = |_| ("/uri", "it cannot be used".to_owned());
+    request.body(Bytes::new()).map_err(unfit)
 }
 
-/// The field of a secret. Version 2 of the engine wraps the fields once more and has metadata beside them.
-fn field_of(body: &[u8], field: &str) -> Result<String, Trouble> {
-    let nonsense = || Trouble::Unreachable("Vault answered something that is no secret".to_owned());
-    let answer: Value = serde_json::from_slice(body).map_err(|_| nonsense())?;
-    let data = answer
-        .get("data")
-        .and_then(Value::as_object)
-        .ok_or_else(nonsense)?;
-    let inner = match (data.get("data"), data.get("metadata")) {
-        (Some(Value::Object(inner)), Some(Value::Object(_))) => inner.get(field),
+fn header(field: &'static str, text: &str) -> Result<HeaderValue, Unfit> {
+    let value = HeaderValue::from_str(&own(field, text)?);
+    value.map_err(|_| (field, "it cannot be sent in a header".to_owned()))
+}
+
+/// The fields of a secret. Version 2 of the engine wraps them once more and has metadata beside them.
+fn fields_of(answer: &Value) -> Option<Fields<'_>> {
+    let outer = answer.get("data").filter(|data| data.is_object())?;
+    let inner = match (outer.get("data"), outer.get("metadata")) {
+        (Some(inner @ Value::Object(_)), Some(Value::Object(_))) => Some(inner),
         _ => None,
     };
-    let value = inner.or_else(|| data.get(field));
-    let value = value.ok_or_else(|| Trouble::Gone("the secret has no such field".to_owned()))?;
-    text(value).ok_or_else(|| Trouble::Gone("the field is no text".to_owned()))
+    Some(Fields { inner, outer })
+}
+
+struct Fields<'a> {
+    inner: Option<&'a Value>,
+    outer: &'a Value,
+}
+
+impl<'a> Fields<'a> {
+    fn get(&self, field: &str) -> Option<&'a Value> {
+        let inner = self.inner.and_then(|inner| inner.get(field));
+        inner.or_else(|| self.outer.get(field))
+    }
 }
 
 #[cfg(test)]
@@ -104,36 +98,48 @@ mod tests {
     }
 
     #[test]
-    fn a_token_that_refers_to_a_manager_is_not_sent() {
-        let vault = Vault {
-            token: "$secret://vault/1/a/b".to_owned(),
-            ..vault()
+    fn what_cannot_be_sent_is_named_and_not_said() {
+        let with = |change: fn(&mut Vault)| {
+            let mut vault = vault();
+            change(&mut vault);
+            judge(&vault).unwrap_err()
         };
-        assert!(matches!(request(&vault, "a"), Err(Trouble::Unreachable(_))));
+        let managed = with(|v| v.token = "$secret://vault/1/a/b".to_owned());
+        assert_eq!(managed.0, "/token");
+        assert!(managed.1.contains("only $env:// is"), "{}", managed.1);
+        for (field, (at, why)) in [
+            ("/token", with(|v| v.token = "hush\n".to_owned())),
+            (
+                "/namespace",
+                with(|v| v.namespace = Some("hush\n".to_owned())),
+            ),
+            ("/uri", with(|v| v.uri = "ftp://hush".to_owned())),
+        ] {
+            assert_eq!(at, field);
+            assert!(!why.contains("hush"), "{why}");
+        }
+        assert_eq!(judge(&vault()), Ok(()));
     }
 
     #[test]
     fn both_versions_of_the_engine_are_read() {
-        let of = |answer: Value| field_of(answer.to_string().as_bytes(), "key");
-        assert_eq!(of(json!({"data": {"key": "one"}})), Ok("one".to_owned()));
+        let of = |answer: Value| {
+            let fields = fields_of(&answer)?;
+            Some(field_of(fields.get("key")))
+        };
+        assert_eq!(
+            of(json!({"data": {"key": "one"}})),
+            Some(Ok("one".to_owned()))
+        );
         let second = json!({"data": {"data": {"key": "two"}, "metadata": {"version": 1}}});
-        assert_eq!(of(second), Ok("two".to_owned()));
-        assert_eq!(of(json!({"data": {"key": 3}})), Ok("3".to_owned()));
-        assert!(matches!(
-            of(json!({"data": {"other": "x"}})),
-            Err(Trouble::Gone(_))
-        ));
-        assert!(matches!(
-            of(json!({"data": {"key": {}}})),
-            Err(Trouble::Gone(_))
-        ));
-        assert!(matches!(
-            of(json!({"errors": []})),
-            Err(Trouble::Unreachable(_))
-        ));
-        assert!(matches!(
-            field_of(b"<html>", "key"),
-            Err(Trouble::Unreachable(_))
-        ));
+        assert_eq!(of(second), Some(Ok("two".to_owned())));
+        assert_eq!(of(json!({"data": {"key": 3}})), Some(Ok("3".to_owned())));
+        for data in [json!({"other": "x"}), json!({"key": {}})] {
+            let gone = of(json!({ "data": data }));
+            assert!(matches!(gone, Some(Err(Trouble::Gone(_)))), "{gone:?}");
+        }
+        for nonsense in [json!({"errors": []}), json!({"data": "x"}), json!([])] {
+            assert_eq!(of(nonsense), None);
+        }
     }
 }

@@ -43,7 +43,7 @@ pub struct Upstream {
     #[schemars(range(min = 1, max = 65536))]
     pub keepalive_pool_size: usize,
     /// A file with the authorities, in PEM, that may have issued the certificates of nodes; in place of those of the system. An
-    /// upstream may name its own in `tls.ca_certs`.
+    /// upstream may name its own in `tls.ca_certs`. Secret managers are verified by them and by those of the system.
     pub ca_file: Option<PathBuf>,
     /// How names of nodes are resolved.
     pub dns: Dns,

@@ -40,7 +40,11 @@ impl Authority {
         let _changing = self.changing.lock().await;
         let next = State::clone(&self.state.load());
         match rebuilt(next, changed).await {
-            Some(next) => self.install(next, super::follow::RESOLVE).await,
+            Some(next) => {
+                self.install(next, super::follow::RESOLVE).await;
+                // Metadata may be another one now, and somebody waits for that.
+                self.status.send_modify(|_| ());
+            }
             None => tracing::error!("a secret that changed could not be compiled"),
         }
     }

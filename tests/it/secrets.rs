@@ -8,19 +8,19 @@ use serde_json::{Value, json};
 
 use crate::support::{Answer, Authority, Gateway, PATIENCE, Upstream, eventually};
 
-const TOKEN: &str = "the-vault-token";
+pub(crate) const TOKEN: &str = "the-vault-token";
 
 /// Short times, so that a test sees them pass.
-const SETTINGS: &str = "secrets: {ttl: 1, retry: 1, timeout: 1}\n";
+pub(crate) const SETTINGS: &str = "secrets: {ttl: 1, retry: 1, timeout: 1}\n";
 
 /// A stand-in for Vault that speaks its protocol: the token is demanded, secrets have fields.
-struct Vault {
-    server: Upstream,
+pub(crate) struct Vault {
+    pub(crate) server: Upstream,
     secrets: Arc<Mutex<HashMap<String, Value>>>,
 }
 
 impl Vault {
-    async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let server = Upstream::start().await;
         let secrets: Arc<Mutex<HashMap<String, Value>>> = Arc::default();
         let known = secrets.clone();
@@ -37,12 +37,12 @@ impl Vault {
         Self { server, secrets }
     }
 
-    fn put(&self, path: &str, fields: Value) {
+    pub(crate) fn put(&self, path: &str, fields: Value) {
         let mut secrets = self.secrets.lock().unwrap();
         secrets.insert(format!("/v1/kv/apisix/{path}"), fields);
     }
 
-    fn document(&self) -> Value {
+    pub(crate) fn document(&self) -> Value {
         json!({
             "uri": format!("http://{}", self.server.addr()),
             "prefix": "kv/apisix", "token": "$env://THE_TOKEN"
@@ -50,16 +50,16 @@ impl Vault {
     }
 }
 
-async fn gateway() -> Gateway {
+pub(crate) async fn gateway() -> Gateway {
     let builder = Gateway::builder().with_settings(SETTINGS);
     builder.with_env("THE_TOKEN", TOKEN).start().await
 }
 
-async fn status(gateway: &Gateway, key: &str) -> u16 {
+pub(crate) async fn status(gateway: &Gateway, key: &str) -> u16 {
     gateway.get("/").header("apikey", key).await.status
 }
 
-async fn comes_to(gateway: &Gateway, key: &str, expected: u16) {
+pub(crate) async fn comes_to(gateway: &Gateway, key: &str, expected: u16) {
     eventually(&format!("{key} gives {expected}"), PATIENCE, async || {
         status(gateway, key).await == expected
     })
@@ -67,7 +67,7 @@ async fn comes_to(gateway: &Gateway, key: &str, expected: u16) {
 }
 
 /// A route with key-auth, and jack with this key.
-async fn door(gateway: &Gateway, upstream: &Upstream, key: &str) {
+pub(crate) async fn door(gateway: &Gateway, upstream: &Upstream, key: &str) {
     let plugins = json!({ "key-auth": {} });
     let route = json!({ "uri": "/*", "upstream": upstream.document(), "plugins": plugins });
     gateway.put("/routes/1", route).await;
@@ -277,8 +277,8 @@ fn files(folder: &std::path::Path) -> Vec<std::path::PathBuf> {
     all
 }
 
-const KEYRING: &str = "data_encryption: {enabled: true, keyring: [edd1c9f0985e76a2]}\n";
-const VIEWER: &str = "admin: {keys: [{name: v, key: the-viewer-key, role: viewer}]}\n";
+pub(crate) const KEYRING: &str = "data_encryption: {enabled: true, keyring: [edd1c9f0985e76a2]}\n";
+pub(crate) const VIEWER: &str = "admin: {keys: [{name: v, key: the-viewer-key, role: viewer}]}\n";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn secrets_are_encrypted_at_rest_and_in_lists() {
@@ -374,7 +374,7 @@ async fn with_another_key_what_is_encrypted_is_refused_and_never_counts_as_the_s
     assert_eq!(status(&gateway, "hush-hush-key").await, 200);
 }
 
-fn nowhere_in(gateway: &Gateway, secret: &str) {
+pub(crate) fn nowhere_in(gateway: &Gateway, secret: &str) {
     for file in files(gateway.folder()) {
         let content = std::fs::read(&file).unwrap_or_default();
         let found = content

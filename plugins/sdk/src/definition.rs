@@ -148,6 +148,8 @@ pub struct Definition {
     pub prefer_route: bool,
     /// Secret fields of its configuration and metadata: [`Plugin::ENCRYPTED`].
     pub encrypted: &'static [&'static str],
+    /// Where configurations of other plugins stand in its own: [`Plugin::NESTED`].
+    pub nested: &'static [&'static str],
     /// Secret fields of its credentials: [`Authenticator::ENCRYPTED_CREDENTIAL`].
     pub encrypted_credential: &'static [&'static str],
     schema: Schema,
@@ -186,6 +188,7 @@ impl Definition {
             scopes: P::SCOPES,
             prefer_route: P::PREFER_ROUTE,
             encrypted: P::ENCRYPTED,
+            nested: P::NESTED,
             encrypted_credential: &[],
             schema: Schema::lazy(schema_of::<P::Config>),
             metadata: P::metadata_schema().map(Schema::new),

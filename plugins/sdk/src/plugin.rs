@@ -73,6 +73,10 @@ pub trait Plugin: Sized + Send + Sync + 'static {
     /// Secret fields of the configuration and of the metadata, as paths such as `auth.password`: they are encrypted at rest and not
     /// shown by lists (APISIX's `encrypt_fields`). A list on the way stands for all of its items, an object at the end for all its values.
     const ENCRYPTED: &'static [&'static str] = &[];
+    /// Where configurations of other plugins stand inside of this one's, as paths like those of [`Plugin::ENCRYPTED`]: there are
+    /// objects whose members are named as plugins, or pairs of a name and a configuration. Secret fields in there are treated like
+    /// those of the plugins themselves.
+    const NESTED: &'static [&'static str] = &[];
     /// The configuration. Derive `Deserialize` with `deny_unknown_fields`, and `JsonSchema`: bounds that are written as
     /// `#[schemars(range(min = …))]` are checked before `build` runs. Doc comments become the reference page.
     type Config: DeserializeOwned + JsonSchema;

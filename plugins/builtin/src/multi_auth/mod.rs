@@ -21,6 +21,7 @@ impl Plugin for MultiAuth {
     const NAME: &'static str = "multi-auth";
     const PRIORITY: i32 = 2600;
     const SCOPES: Scopes = Scopes::HTTP.difference(Scopes::CONSUMER);
+    const NESTED: &'static [&'static str] = &["auth_plugins"];
     type Config = Config;
 
     fn build(config: Config, cx: &BuildCx<'_>) -> Result<Self, BuildError> {

@@ -61,6 +61,8 @@ impl Plugin for TrafficSplit {
     const NAME: &'static str = "traffic-split";
     const PRIORITY: i32 = 966;
     const SCOPES: Scopes = Scopes::HTTP.union(Scopes::STREAM);
+    const ENCRYPTED: &'static [&'static str] =
+        &["rules.weighted_upstreams.upstream.tls.client_key"];
     type Config = Config;
 
     fn build(config: Config, cx: &BuildCx<'_>) -> Result<Self, BuildError> {

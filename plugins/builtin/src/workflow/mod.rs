@@ -43,6 +43,7 @@ struct Return {
 impl Plugin for Workflow {
     const NAME: &'static str = "workflow";
     const PRIORITY: i32 = 1006;
+    const NESTED: &'static [&'static str] = &["rules.actions"];
     type Config = Config;
 
     fn build(config: Config, cx: &BuildCx<'_>) -> Result<Self, BuildError> {
