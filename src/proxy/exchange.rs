@@ -43,6 +43,10 @@ pub struct InFlight {
     pub stage: Stage,
     /// The status that the edge refused it with.
     pub refused: Option<u16>,
+    /// Other paths that servers may read in its target; its route has to be that of all of them.
+    pub readings: Vec<Box<str>>,
+    /// Interim answers of the node in use.
+    pub interim: u32,
 }
 
 /// How far a request came, as far as later callbacks have to know.
@@ -74,6 +78,8 @@ impl InFlight {
             body_ended: false,
             stage: Stage::Arrived,
             refused: None,
+            readings: Vec::new(),
+            interim: 0,
         }
     }
 
