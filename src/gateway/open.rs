@@ -44,6 +44,9 @@ pub(super) fn workshop(
     let mut environment = Environment::new(runtime, resolver, ca_file);
     environment.balancers = parts.balancers;
     environment.checks_enabled = checks_enabled;
+    environment
+        .unix_sockets
+        .clone_from(&settings.upstream.unix_sockets);
     let sealer = Arc::new(Sealer::new(&parts.registry, keyring(settings)?));
     Ok(Arc::new(Workshop {
         sealer,
