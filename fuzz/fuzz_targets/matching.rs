@@ -99,10 +99,15 @@ fuzz_target!(|input: Input| {
         keep_encoded_slash,
         delete_tail_slash,
         like_servlet,
+        ..Options::default()
     };
     let Ok(normal) = target::normalise(&input.target, options) else {
         return;
     };
+    for other in target::readings(&input.target, options, normal.doubts).unwrap_or_default() {
+        assert!(other.starts_with('/') || delete_tail_slash);
+        assert!(!other.split('/').any(|segment| matches!(segment, "." | "..")));
+    }
     if !delete_tail_slash {
         let encoded = target::encode(&normal.path, options).into_owned();
         let again =

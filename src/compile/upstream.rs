@@ -5,8 +5,8 @@ use crate::{
     model::{self, Id, Kind, ResourceKey, health, upstream::HashOn},
     snapshot::Target,
     upstream::{
-        HashKey, Keepalive, NodeSpec, OnAllUnhealthy, PassHost, Scheme, Spec, Timeouts, Tls,
-        Upstream,
+        HashKey, Keepalive, NodeSpec, OnAllUnhealthy, PassHost, ProxyProtocol, Scheme, Spec,
+        Timeouts, Tls, Upstream, is_unix,
     },
 };
 use crossway_sdk::expr::{Template, Variable};
@@ -253,6 +253,9 @@ fn lower(identity: &str, model: &model::Upstream) -> Result<Spec, Wrong> {
         ));
     };
     let nodes = nodes.iter().map(|node| {
+        if is_unix(&node.host) {
+            return unix_node(node, model);
+        }
         let port = node.port.or(scheme.default_port()).ok_or_else(|| {
             let message = format!(
                 "node {}: a port is needed with scheme {}",
@@ -301,6 +304,7 @@ fn lower(identity: &str, model: &model::Upstream) -> Result<Spec, Wrong> {
         verify: model.tls.as_ref().and_then(|t| t.verify).unwrap_or(true),
         ..Tls::default()
     };
+    spec.proxy_protocol = proxy_protocol(model)?;
     if let Some(checks) = &model.checks {
         spec.on_all_unhealthy = match checks.on_all_unhealthy {
             health::OnAllUnhealthy::UseAll => OnAllUnhealthy::UseAll,
@@ -309,6 +313,41 @@ fn lower(identity: &str, model: &model::Upstream) -> Result<Spec, Wrong> {
         spec.checks = Some(checks::lower(checks)?);
     }
     Ok(spec)
+}
+
+/// A node on a Unix socket.
+fn unix_node(node: &model::Node, model: &model::Upstream) -> Result<NodeSpec, Wrong> {
+    use model::upstream::Scheme as S;
+    let refuse = |why: &str| Err(("/nodes", format!("node {}: {why}", node.host)));
+    if node.port.is_some() {
+        return refuse("a Unix socket has no port");
+    }
+    if !matches!(model.scheme, S::Http | S::Grpc | S::Tcp) {
+        return refuse("on a Unix socket the scheme is http, grpc or tcp");
+    }
+    let checks = model.checks.as_ref();
+    if checks.is_some_and(|checks| checks.active.port.is_some()) {
+        return refuse("a Unix socket has no other port to check");
+    }
+    Ok(NodeSpec {
+        host: node.host.as_str().into(),
+        port: 0,
+        weight: node.weight,
+        priority: node.priority,
+    })
+}
+
+fn proxy_protocol(model: &model::Upstream) -> Result<Option<ProxyProtocol>, Wrong> {
+    use model::upstream::{ProxyProtocol as P, Scheme as S};
+    match (model.proxy_protocol, model.scheme) {
+        (Some(_), S::Udp) => Err((
+            "/proxy_protocol",
+            "it precedes the bytes of a connection, and udp has none".to_owned(),
+        )),
+        (Some(P::V1), _) => Ok(Some(ProxyProtocol::V1)),
+        (Some(P::V2), _) => Ok(Some(ProxyProtocol::V2)),
+        (None, _) => Ok(None),
+    }
 }
 
 fn pass_host(model: &model::Upstream) -> Result<PassHost, Wrong> {

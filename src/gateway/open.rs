@@ -48,6 +48,9 @@ pub(super) fn workshop(
     let mut environment = Environment::new(runtime, resolver, ca_file);
     environment.balancers = parts.balancers;
     environment.checks_enabled = checks_enabled;
+    environment
+        .unix_sockets
+        .clone_from(&settings.upstream.unix_sockets);
     Ok(Arc::new(Workshop {
         sealer,
         registry: parts.registry,

@@ -3,8 +3,8 @@
 use crate::{
     listener::http::{self, head},
     matcher::target,
-    proxy::Options,
-    settings::Settings,
+    proxy::{AnswerLimits, Options},
+    settings::{DotSegments, DoubleSlash, ForwardedPath, PathPolicy, Settings},
 };
 use pingora_core::{apps::HttpServerOptions, server::configuration::ServerConf};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -17,14 +17,15 @@ const LEAST_PATIENCE: Duration = Duration::from_secs(30);
 const PIECE: u64 = 64 * 1024;
 
 pub(super) fn of_proxy(settings: &Settings) -> Options {
-    let router = &settings.router;
     Options {
         server: Some(settings.server()),
         trusted: settings.trusted_addresses.set().clone(),
-        target: target::Options {
-            keep_encoded_slash: router.match_uri_encoded_slash,
-            delete_tail_slash: router.delete_uri_tail_slash,
-            like_servlet: router.normalize_uri_like_servlet,
+        target: of_paths(settings),
+        forward_normal: settings.paths.forward == ForwardedPath::Normalised,
+        answers: AnswerLimits {
+            header_bytes: settings.upstream.limits.header_bytes,
+            header_count: settings.upstream.limits.header_count,
+            interim: settings.upstream.limits.interim_responses,
         },
         max_target: settings.limits.uri_bytes,
         max_header_bytes: settings.limits.header_bytes,
@@ -48,6 +49,33 @@ fn patience(rate: u64) -> Duration {
     LEAST_PATIENCE
         .saturating_add(Duration::from_secs(seconds))
         .min(MOST_PATIENCE)
+}
+
+fn of_paths(settings: &Settings) -> target::Options {
+    let (router, paths) = (&settings.router, &settings.paths);
+    let policy = |written| match written {
+        PathPolicy::Refuse => target::Policy::Refuse,
+        PathPolicy::SameRoute => target::Policy::SameRoute,
+        PathPolicy::Pass => target::Policy::Pass,
+    };
+    target::Options {
+        keep_encoded_slash: router.match_uri_encoded_slash,
+        delete_tail_slash: router.delete_uri_tail_slash,
+        like_servlet: router.normalize_uri_like_servlet,
+        encoded_slash: policy(paths.encoded_slash),
+        parameters: policy(paths.parameters),
+        double_encoding: policy(paths.double_encoding),
+        backslash: policy(paths.backslash),
+        double_slash: match paths.double_slash {
+            DoubleSlash::Merge => target::DoubleSlash::Merge,
+            DoubleSlash::Pass => target::DoubleSlash::Pass,
+            DoubleSlash::Refuse => target::DoubleSlash::Refuse,
+        },
+        dot_segments: match paths.dot_segments {
+            DotSegments::Resolve => target::DotSegments::Resolve,
+            DotSegments::Refuse => target::DotSegments::Refuse,
+        },
+    }
 }
 
 /// Pingora's own settings.

@@ -10,6 +10,7 @@ use crate::{
     settings::{Settings, Stream, StreamTls, TcpListener},
     snapshot::Current,
     stream::{Options, StreamProxy, TcpSessions},
+    upstream,
 };
 use rustls::{ServerConfig, server::ClientHello};
 use std::{net::SocketAddr, sync::Arc};
@@ -69,7 +70,9 @@ fn of_sessions(stream: &Stream) -> Options {
         udp_sessions: stream.udp_sessions,
         hello: stream.hello_timeout.0,
         buffer: stream.buffer,
-        proxy_protocol: stream.proxy_protocol_to_upstream,
+        proxy_protocol: stream
+            .proxy_protocol_to_upstream
+            .then_some(upstream::ProxyProtocol::V1),
     }
 }
 

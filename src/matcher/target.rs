@@ -14,24 +14,21 @@
 //! | a raw `\` | no URI may contain it (RFC 3986 §2), clients repair it to `/` |
 //! | a raw `#` | a fragment is not sent (RFC 9110 §7.1) |
 //! | bytes that are not UTF-8 once decoded | overlong spellings of `.` and `/` are of this kind; nginx lets them pass |
+//! | a `..` that goes up over a `//` | some servers merge the slashes before they go up, some do not |
 //!
 //! `%2F` becomes `/`, as in nginx; [`Options::keep_encoded_slash`] keeps it apart. Case is kept. The result is stable:
-//! [`encode`] it and it normalises to itself.
+//! [`encode`] it and it normalises to itself. What is legitimate and still read in two ways is a [doubt](Doubts), for
+//! which there are policies.
+
+mod doubts;
+mod options;
+mod readings;
+
+pub use doubts::Doubts;
+pub use options::{DotSegments, DoubleSlash, Options, Policy};
+pub use readings::readings;
 
 use std::borrow::Cow;
-
-/// How paths are normalised. The default is APISIX's.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Options {
-    /// `match_uri_encoded_slash`: an encoded slash stays `%2F` and separates nothing. So that it cannot be confused
-    /// with the text `%2F`, an encoded `%` stays `%25` too.
-    pub keep_encoded_slash: bool,
-    /// `delete_uri_tail_slash`: one `/` at the end is cut off; `/` becomes the empty path.
-    pub delete_tail_slash: bool,
-    /// `normalize_uri_like_servlet`: `;parameters` are cut off each segment; a segment that has nothing before them is
-    /// refused.
-    pub like_servlet: bool,
-}
 
 /// A request target, read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,6 +37,8 @@ pub struct Normal<'t> {
     pub path: Cow<'t, str>,
     /// What follows the first `?`, untouched.
     pub query: Option<&'t [u8]>,
+    /// What other servers may read in it; [`readings`] tells what.
+    pub doubts: Doubts,
 }
 
 /// Why a target was refused; all of these are answered with 400.
@@ -69,28 +68,40 @@ pub enum BadTarget {
     /// See the module.
     #[error("the path is not UTF-8")]
     NotUtf8,
+    /// A `//`, with [`DoubleSlash::Refuse`].
+    #[error("the path has an empty segment")]
+    EmptySegment,
+    /// A dot segment, with [`DotSegments::Refuse`].
+    #[error("the path has a dot segment")]
+    DotSegment,
+    /// What a policy does not let pass.
+    #[error("the path has {0}, which the settings refuse")]
+    Refused(&'static str),
 }
 
 /// Reads a request target in origin form (`/path?query`, RFC 9112 §3.2.1).
+///
+/// # Errors
+/// It is refused, by the rules of the module or by a policy.
 pub fn normalise(target: &[u8], options: Options) -> Result<Normal<'_>, BadTarget> {
-    let (path, query) = match target.iter().position(|byte| *byte == b'?') {
-        Some(at) => {
-            let (path, query) = target.split_at_checked(at).unwrap_or((target, b""));
-            (path, Some(query.strip_prefix(b"?").unwrap_or(query)))
-        }
-        None => (target, None),
-    };
-    if path.first() != Some(&b'/') {
+    let (written, query) = split(target);
+    if written.first() != Some(&b'/') {
         return Err(BadTarget::NotAPath);
     }
     if query.is_some_and(|query| query.iter().any(|byte| is_refused(*byte) && *byte != b'\\')) {
         return Err(BadTarget::Byte);
     }
-    let mut path = if is_normal(path, options)? {
-        Cow::Borrowed(std::str::from_utf8(path).map_err(|_| BadTarget::NotUtf8)?)
+    let (is_normal, mut doubts) = survey(written, options)?;
+    let mut path = if is_normal {
+        Cow::Borrowed(std::str::from_utf8(written).map_err(|_| BadTarget::NotUtf8)?)
     } else {
-        Cow::Owned(Rewrite::new(path, options).run()?)
+        let (path, found) = Rewrite::new(written, options).run()?;
+        doubts |= found;
+        Cow::Owned(path)
     };
+    if !doubts.is_empty() {
+        doubts = doubts.judged(written, options)?;
+    }
     if options.delete_tail_slash {
         path = match path {
             Cow::Borrowed(text) => Cow::Borrowed(text.strip_suffix('/').unwrap_or(text)),
@@ -102,7 +113,21 @@ pub fn normalise(target: &[u8], options: Options) -> Result<Normal<'_>, BadTarge
             }
         };
     }
-    Ok(Normal { path, query })
+    Ok(Normal {
+        path,
+        query,
+        doubts,
+    })
+}
+
+fn split(target: &[u8]) -> (&[u8], Option<&[u8]>) {
+    match target.iter().position(|byte| *byte == b'?') {
+        Some(at) => {
+            let (path, query) = target.split_at_checked(at).unwrap_or((target, b""));
+            (path, Some(query.strip_prefix(b"?").unwrap_or(query)))
+        }
+        None => (target, None),
+    }
 }
 
 /// Writes a normal path as a request target, encoding what RFC 3986 §3.3 does not let stand in a path. With
@@ -137,25 +162,31 @@ fn is_refused(byte: u8) -> bool {
     byte <= b' ' || matches!(byte, 0x7f | b'\\' | b'#')
 }
 
-/// Whether nothing has to be done to the path. One pass, which also finds the bytes that no path may have.
-fn is_normal(path: &[u8], options: Options) -> Result<bool, BadTarget> {
+/// Whether nothing has to be done to the path, and what is in doubt even then. One pass, which also finds the bytes that
+/// no path may have.
+fn survey(path: &[u8], options: Options) -> Result<(bool, Doubts), BadTarget> {
     let (mut normal, mut leading_dot, mut after_slash) = (true, false, false);
+    let mut doubts = Doubts::default();
     for &byte in path {
         if is_refused(byte) {
             return Err(BadTarget::Byte);
         }
-        normal &= match byte {
-            b'%' => false,
-            b'/' => !after_slash,
-            b';' => !options.like_servlet,
-            _ => true,
-        };
-        leading_dot |= after_slash && byte == b'.';
+        match byte {
+            b'%' => normal = false,
+            b'/' => normal &= !after_slash,
+            b';' => {
+                normal &= !options.like_servlet;
+                doubts |= Doubts::PARAMETERS;
+            }
+            b'.' => leading_dot |= after_slash,
+            _ => {}
+        }
         after_slash = byte == b'/';
     }
     // A segment that begins with a dot is usually fine (`/.well-known`), which a second look decides.
     let dots = |segment| is_dots(before(segment, b";"));
-    Ok(normal && !(leading_dot && path.split(|byte| *byte == b'/').any(dots)))
+    let dotted = leading_dot && path.split(|byte| *byte == b'/').any(dots);
+    Ok((normal && !dotted, doubts))
 }
 
 fn is_dots(segment: &[u8]) -> bool {
@@ -163,6 +194,7 @@ fn is_dots(segment: &[u8]) -> bool {
 }
 
 struct Rewrite<'t> {
+    written: &'t [u8],
     rest: &'t [u8],
     options: Options,
     out: Vec<u8>,
@@ -170,6 +202,11 @@ struct Rewrite<'t> {
     segment: usize,
     /// Where its parameters begin, when they are to be cut off.
     parameters: Option<usize>,
+    doubts: Doubts,
+    /// Whether there was a `//`.
+    empty: bool,
+    /// Whether there was a `..`.
+    up: bool,
 }
 
 impl<'t> Rewrite<'t> {
@@ -177,15 +214,19 @@ impl<'t> Rewrite<'t> {
         let mut out = Vec::with_capacity(path.len());
         out.push(b'/');
         Self {
+            written: path,
             rest: path.strip_prefix(b"/").unwrap_or(path),
             options,
             out,
             segment: 1,
             parameters: None,
+            doubts: Doubts::default(),
+            empty: false,
+            up: false,
         }
     }
 
-    fn run(mut self) -> Result<String, BadTarget> {
+    fn run(mut self) -> Result<(String, Doubts), BadTarget> {
         while let Some((&byte, rest)) = self.rest.split_first() {
             self.rest = rest;
             match byte {
@@ -196,7 +237,11 @@ impl<'t> Rewrite<'t> {
             }
         }
         self.close(false)?;
-        String::from_utf8(self.out).map_err(|_| BadTarget::NotUtf8)
+        if self.empty && self.up && !readings::goes_up_alike(self.written, self.options)? {
+            return Err(BadTarget::AmbiguousDots);
+        }
+        let path = String::from_utf8(self.out).map_err(|_| BadTarget::NotUtf8)?;
+        Ok((path, self.doubts))
     }
 
     /// An encoded semicolon begins no parameters, as in servlet containers, which cut before they decode.
@@ -208,19 +253,10 @@ impl<'t> Rewrite<'t> {
     }
 
     fn decode(&mut self) -> Result<(), BadTarget> {
-        let Some((&[high, low], rest)) = self.rest.split_first_chunk::<2>() else {
-            return Err(BadTarget::Percent);
-        };
-        let digit = |byte: u8| {
-            char::from(byte)
-                .to_digit(16)
-                .and_then(|digit| u8::try_from(digit).ok())
-        };
-        let (Some(high), Some(low)) = (digit(high), digit(low)) else {
-            return Err(BadTarget::Percent);
-        };
+        let (byte, rest) = decoded(self.rest).ok_or(BadTarget::Percent)?;
         self.rest = rest;
-        match high << 4 | low {
+        self.doubts |= Doubts::of_encoded(byte);
+        match byte {
             b'/' if self.options.keep_encoded_slash => self.out.extend_from_slice(b"%2F"),
             b'%' if self.options.keep_encoded_slash => self.out.extend_from_slice(b"%25"),
             // An encoded slash in parameters that will be cut off ends nothing.
@@ -242,10 +278,22 @@ impl<'t> Rewrite<'t> {
         if parameters.is_some() && (segment.is_empty() || is_dots(segment)) {
             return Err(BadTarget::NamelessSegment);
         }
+        if is_dots(segment) && self.options.dot_segments == DotSegments::Refuse {
+            return Err(BadTarget::DotSegment);
+        }
         match segment {
+            b"" if slash => {
+                self.empty = true;
+                match self.options.double_slash {
+                    DoubleSlash::Merge => {}
+                    DoubleSlash::Pass => self.out.push(b'/'),
+                    DoubleSlash::Refuse => return Err(BadTarget::EmptySegment),
+                }
+            }
             b"" => {}
             b"." => self.out.truncate(self.segment),
             b".." => {
+                self.up = true;
                 let parents = self
                     .out
                     .get(..self.segment.saturating_sub(1))
@@ -287,6 +335,13 @@ impl<'t> Rewrite<'t> {
             rest = next;
         }
     }
+}
+
+/// The byte whose two hexadecimal digits the text begins with, and what follows them.
+fn decoded(text: &[u8]) -> Option<(u8, &[u8])> {
+    let (&[high, low], rest) = text.split_first_chunk::<2>()?;
+    let digit = |byte: u8| u8::try_from(char::from(byte).to_digit(16)?).ok();
+    Some((digit(high)? << 4 | digit(low)?, rest))
 }
 
 /// The bytes before the first `mark`, or all.

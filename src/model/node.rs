@@ -33,6 +33,9 @@ impl Node {
     /// `host:port`, or the host alone where the port is left to the scheme; an IPv6 address is in
     /// brackets.
     pub fn authority(&self) -> String {
+        if self.host.starts_with(UNIX) {
+            return self.host.clone();
+        }
         let host = if self.host.contains(':') {
             format!("[{}]", self.host)
         } else {
@@ -44,6 +47,9 @@ impl Node {
         }
     }
 }
+
+/// What the host of a node begins with that is a Unix socket: `unix:/run/app.sock`. (APISIX has no such nodes.)
+const UNIX: &str = "unix:";
 
 /// Why a text does not name a node.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -61,6 +67,9 @@ pub enum AddressError {
 
 /// Splits the `host[:port]` of the map notation.
 fn address(text: &str) -> Result<(&str, Option<u16>), AddressError> {
+    if text.starts_with(UNIX) {
+        return Ok((host_of(text)?, None));
+    }
     let after_bracket = text.rfind(']').map_or(0, |end| end.saturating_add(1));
     // The colons within brackets belong to the address.
     let (host, port) = match text.get(after_bracket..).and_then(|rest| rest.rfind(':')) {
@@ -86,6 +95,13 @@ fn address(text: &str) -> Result<(&str, Option<u16>), AddressError> {
 
 /// The host without the brackets of an IPv6 address.
 fn host_of(text: &str) -> Result<&str, AddressError> {
+    if let Some(path) = text.strip_prefix(UNIX) {
+        let fits = path.starts_with('/') && !path.bytes().any(|byte| byte.is_ascii_control());
+        return match fits {
+            true => Ok(text),
+            false => Err(AddressError::Host(text.to_owned())),
+        };
+    }
     if text.parse::<Ipv6Addr>().is_ok() {
         return Err(AddressError::Brackets);
     }
@@ -209,7 +225,11 @@ pub(super) fn schema() -> Value {
     let node = schema::object([
         (
             "host",
-            schema::described(schema::host(), "Host name, or address (IPv6 in brackets)."),
+            json!({
+                "type": "string",
+                "pattern": r"^\*$|^\*?[0-9a-zA-Z._\[\]:-]+$|^unix:/.+$",
+                "description": "Host name, address (IPv6 in brackets), or unix: and the path of a socket."
+            }),
         ),
         (
             "port",
@@ -306,6 +326,25 @@ mod tests {
     fn an_ipv6_host_loses_its_brackets() {
         let node = optional(json!({"[::1]:80": 1})).unwrap().unwrap().remove(0);
         assert_eq!((node.host.as_str(), node.port), ("::1", Some(80)));
+    }
+
+    #[test]
+    fn a_unix_socket_has_a_path_and_no_port() {
+        for document in [
+            json!({"unix:/run/a:80": 1}),
+            json!([{"host": "unix:/run/a:80", "weight": 1}]),
+        ] {
+            let node = optional(document).unwrap().unwrap().remove(0);
+            assert_eq!((node.host.as_str(), node.port), ("unix:/run/a:80", None));
+            assert_eq!(node.authority(), "unix:/run/a:80");
+        }
+        for text in ["unix:", "unix:run", "unix:80", "unix:/a\nb"] {
+            assert_eq!(
+                address(text),
+                Err(AddressError::Host(text.into())),
+                "{text:?}"
+            );
+        }
     }
 
     #[test]

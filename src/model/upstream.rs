@@ -60,6 +60,9 @@ pub struct Upstream {
     pub keepalive_pool: Option<KeepalivePool>,
     /// TLS towards the nodes.
     pub tls: Option<UpstreamTls>,
+    /// The version of the PROXY protocol header that connections to the nodes begin with; `None` for no header. (APISIX
+    /// has no such field.)
+    pub proxy_protocol: Option<ProxyProtocol>,
     /// Health checks; `None` takes every node for healthy.
     pub checks: Option<Checks>,
     /// The registry that knows the nodes of `service_name`.
@@ -118,6 +121,16 @@ pub enum PassHost {
     Node,
     /// `upstream_host`.
     Rewrite,
+}
+
+/// Versions of the PROXY protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ProxyProtocol {
+    /// A line of text.
+    V1,
+    /// Binary.
+    V2,
 }
 
 /// Idle connections to the nodes.
@@ -239,6 +252,13 @@ pub(super) fn schema() -> Value {
         ("timeout", schema::timeout()),
         ("keepalive_pool", keepalive_pool()),
         ("tls", tls()),
+        (
+            "proxy_protocol",
+            json!({
+                "type": "string", "enum": ["v1", "v2"],
+                "description": "PROXY protocol header that connections to the nodes begin with, to tell who the client is."
+            }),
+        ),
         ("checks", health::schema()),
         (
             "discovery_type",

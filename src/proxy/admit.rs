@@ -78,13 +78,18 @@ pub(super) fn admit(
             return Err(Reply::status(400));
         }
     } else {
-        match target::normalise(origin_form(head), options.target) {
-            Ok(normal) if normal.path == head.uri.path() => {}
-            Ok(normal) => request.normal_path = Some(normal.path.into_owned().into_boxed_str()),
-            Err(error) => {
-                tracing::debug!(%error, "a request target was refused");
-                return Err(Reply::status(400));
-            }
+        let bad = |error| {
+            tracing::debug!(%error, "a request target was refused");
+            Reply::status(400)
+        };
+        let target = origin_form(head);
+        let normal = target::normalise(target, options.target).map_err(bad)?;
+        if !normal.doubts.is_empty() {
+            flight.readings =
+                target::readings(target, options.target, normal.doubts).map_err(bad)?;
+        }
+        if normal.path != head.uri.path() {
+            request.normal_path = Some(normal.path.into_owned().into_boxed_str());
         }
     }
     repair(session, &seen)

@@ -45,6 +45,10 @@ pub struct InFlight {
     pub refused: Option<u16>,
     /// Whether the client makes a call of gRPC, which its refusals have to look like.
     pub is_call: bool,
+    /// Other paths that servers may read in its target; its route has to be that of all of them.
+    pub readings: Vec<Box<str>>,
+    /// Interim answers of the node in use.
+    pub interim: u32,
 }
 
 /// How far a request came, as far as later callbacks have to know.
@@ -77,6 +81,8 @@ impl InFlight {
             stage: Stage::Arrived,
             refused: None,
             is_call: false,
+            readings: Vec::new(),
+            interim: 0,
         }
     }
 

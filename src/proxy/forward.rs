@@ -1,7 +1,7 @@
 //! The request head as the upstream gets it: target, method, Host, and what the gateway says of the client.
 
 use super::{InFlight, Options};
-use crate::upstream::PassHost;
+use crate::{matcher::target, upstream::PassHost};
 use http::{HeaderName, HeaderValue, header};
 use pingora_core::Result;
 use pingora_http::RequestHeader;
@@ -20,7 +20,7 @@ pub(super) fn shape(
     client_host: Option<HeaderValue>,
     head: &mut RequestHeader,
 ) -> Result<()> {
-    target(flight, head)?;
+    target(flight, options, head)?;
     if let Some(method) = &flight.request.rewritten.method {
         head.set_method(method.clone());
     }
@@ -44,10 +44,26 @@ pub(super) fn shape(
     Ok(())
 }
 
-/// A rewritten target; else the client's bytes, in origin form (RFC 9112 §3.2.1), without what plugins took out of them.
-fn target(flight: &InFlight, head: &mut RequestHeader) -> Result<()> {
+/// A rewritten target; else the client's bytes, in origin form (RFC 9112 §3.2.1), without what plugins took out of them; or the
+/// path that routes and plugins saw, as a setting has it.
+fn target(flight: &InFlight, options: &Options, head: &mut RequestHeader) -> Result<()> {
     if let Some(rewritten) = &flight.request.rewritten.target {
         return head.set_raw_path(rewritten);
+    }
+    if options.forward_normal
+        && let Some(path) = &flight.request.normal_path
+    {
+        let mut target = target::encode(path, options.target)
+            .into_owned()
+            .into_bytes();
+        if target.is_empty() {
+            target.push(b'/');
+        }
+        if let Some(query) = flight.request.query(head) {
+            target.push(b'?');
+            target.extend_from_slice(query);
+        }
+        return head.set_raw_path(&target);
     }
     let target = flight.request.target(head);
     if head.uri.scheme().is_none() && *target == *head.raw_path() {
@@ -215,6 +231,12 @@ mod tests {
             server: None,
             trusted: IpSet::parse(trusted).unwrap(),
             target: Default::default(),
+            forward_normal: false,
+            answers: super::super::AnswerLimits {
+                header_bytes: 8192,
+                header_count: 100,
+                interim: 8,
+            },
             max_target: 8192,
             max_header_bytes: 8192,
             max_headers: 100,
@@ -344,6 +366,29 @@ mod tests {
         assert_eq!(target(&flight, "/%41?key=s&y=1"), "/%41?y=1");
         flight.request.query = Some(bytes::Bytes::new());
         assert_eq!(target(&flight, "/%41?key=s"), "/%41");
+        flight.request.rewritten.target = Some("/new?z".into());
+        assert_eq!(target(&flight, "/%41?key=s"), "/new?z");
+    }
+
+    #[test]
+    fn the_normal_path_can_be_what_is_forwarded() {
+        let mut flight = flight();
+        let options = Options {
+            forward_normal: true,
+            ..options(&[])
+        };
+        let target =
+            |flight: &InFlight, written: &str| sent(flight, &options, written, &[]).remove(0);
+        assert_eq!(target(&flight, "/a;b?x=%41"), "/a;b?x=%41");
+        flight.request.normal_path = Some("/A b/%61\\".into());
+        assert_eq!(
+            target(&flight, "/x/../%41%20b//%2561%5c?x=%41"),
+            "/A%20b/%2561%5C?x=%41"
+        );
+        flight.request.query = Some(bytes::Bytes::new());
+        assert_eq!(target(&flight, "/%41%20b?key=s"), "/A%20b/%2561%5C");
+        flight.request.normal_path = Some("".into());
+        assert_eq!(target(&flight, "/"), "/");
         flight.request.rewritten.target = Some("/new?z".into());
         assert_eq!(target(&flight, "/%41?key=s"), "/new?z");
     }

@@ -17,7 +17,7 @@ use crossway_sdk::{
     exchange::Exchange, expectation, flow::Reply, plugin::Phases, request::ResponseSource,
     variables,
 };
-use http::{HeaderMap, HeaderName, Version, header};
+use http::{HeaderMap, HeaderName, StatusCode, Version, header};
 use pingora_core::{
     Error, ErrorType, Result, modules::http::HttpModules, protocols::Digest,
     upstreams::peer::HttpPeer,
@@ -196,11 +196,13 @@ impl ProxyHttp for Proxy {
         head: &mut ResponseHeader,
         flight: &mut Self::CTX,
     ) -> Result<()> {
-        if head.status.is_informational() && head.status != http::StatusCode::SWITCHING_PROTOCOLS {
-            return Ok(());
+        let limits = &self.options.answers;
+        if is_interim(head) {
+            flight.interim += 1;
+            return response::judge_interim(head, flight.interim, limits);
         }
         let websocket = flight.route.as_ref().is_some_and(|r| r.websocket);
-        response::judge(session, head, websocket)?;
+        response::judge(session, head, websocket, limits)?;
         let status = head.status.as_u16();
         if let Some(attempt) = flight.request.tries.last_mut() {
             attempt.status = Some(status);
@@ -280,7 +282,9 @@ impl ProxyHttp for Proxy {
         flight: &mut Self::CTX,
     ) -> FailToProxy {
         body::take_back(session, flight);
-        let started = session.response_written().is_some();
+        let started = session
+            .response_written()
+            .is_some_and(|head| !is_interim(head));
         let status = failure::status_of(error);
         tracing::debug!(%error, ?status, "a request failed");
         if error.etype() == &ErrorType::WriteTimedout
@@ -357,6 +361,11 @@ impl ProxyHttp for Proxy {
     ) -> bool {
         true
     }
+}
+
+/// Whether another answer follows; none does after a switch of protocols.
+fn is_interim(head: &ResponseHeader) -> bool {
+    head.status.is_informational() && head.status != StatusCode::SWITCHING_PROTOCOLS
 }
 
 fn internal(failed: crate::chain::Failed) -> Box<Error> {

@@ -34,6 +34,10 @@ pub struct Options {
     pub trusted: IpSet,
     /// How paths are normalised.
     pub target: target::Options,
+    /// Whether upstreams get the normal path in place of what the client wrote.
+    pub forward_normal: bool,
+    /// What answers of upstreams may not exceed.
+    pub answers: AnswerLimits,
     /// Bytes of a request target, above which the answer is 414.
     pub max_target: usize,
     /// Bytes of all request headers, above which the answer is 431.
@@ -48,6 +52,17 @@ pub struct Options {
     pub client_write_timeout: Duration,
     /// Ports of the listeners, as text for `X-Forwarded-Port`.
     pub ports: Vec<(u16, HeaderValue)>,
+}
+
+/// What an upstream's answer may not exceed; above it, it is as if the node had failed (502).
+#[derive(Clone, Copy, Debug)]
+pub struct AnswerLimits {
+    /// Bytes of all fields of its head.
+    pub header_bytes: usize,
+    /// Number of the fields of its head.
+    pub header_count: usize,
+    /// Interim answers (1xx) before it.
+    pub interim: u32,
 }
 
 /// Where the data plane reports to. It must not wait.

@@ -5,7 +5,7 @@ use crossway_sdk::{balance::Outcome as NodeOutcome, request::Try, variables::Vie
 use http::HeaderValue;
 use pingora_core::{Error, ErrorType, Result, upstreams::peer::HttpPeer};
 use pingora_proxy::Session;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 /// Picks a node.
 pub(super) fn pick(session: &mut Session, flight: &mut InFlight) -> Result<Box<HttpPeer>> {
@@ -24,6 +24,7 @@ pub(super) fn pick(session: &mut Session, flight: &mut InFlight) -> Result<Box<H
         }
     };
     flight.first_pick.get_or_insert_with(Instant::now);
+    flight.interim = 0;
     let picked = match upstream.pick(key, &flight.tried) {
         Ok(picked) => picked,
         Err(error) => {
@@ -33,7 +34,7 @@ pub(super) fn pick(session: &mut Session, flight: &mut InFlight) -> Result<Box<H
     };
     let node = picked.node();
     flight.request.tries.push(Try {
-        address: Some(picked.address()),
+        address: picked.address().inet(),
         host: node.host().clone(),
         port: node.port(),
         scheme: upstream.spec().scheme.as_str(),
@@ -57,8 +58,18 @@ pub(super) fn pick(session: &mut Session, flight: &mut InFlight) -> Result<Box<H
     if let Some(timeouts) = flight.route.as_ref().and_then(|r| r.timeouts.as_ref()) {
         timeouts.apply(&mut peer.options);
     }
+    if let Some(protocol) = upstream.spec().proxy_protocol {
+        let ends = (flight.request.client, flight.request.server);
+        protocol.speak_for(&mut peer, ends, connected_since(session));
+    }
     flight.picked = Some(picked);
     Ok(peer)
+}
+
+/// When the client connected.
+fn connected_since(session: &Session) -> Option<SystemTime> {
+    let mut timings = session.digest()?.timing_digest.iter();
+    timings.next()?.as_ref().map(|timing| timing.established_ts)
 }
 
 /// No connection to the node came about.

@@ -12,6 +12,7 @@ mod keys;
 mod limits;
 mod listen;
 mod logging;
+mod paths;
 mod reference;
 mod secrets;
 mod store;
@@ -29,11 +30,12 @@ pub use error::SettingsError;
 pub use limits::{Http2, Limits};
 pub use listen::{Listen, ProxyProtocol};
 pub use logging::{AccessLog, Log, LogFormat, LogLevel};
+pub use paths::{DotSegments, DoubleSlash, ForwardedPath, PathPolicy, Paths};
 pub use secrets::Secrets;
 pub use store::{Store, StoreKind};
 pub use stream::{Stream, StreamTls, TcpListener, TcpListeners};
 pub use tls::{Tls, TlsProtocol};
-pub use traffic::{Dns, Router, RouterMode, Shutdown, Upstream};
+pub use traffic::{Dns, Router, RouterMode, Shutdown, Upstream, UpstreamLimits};
 pub use value::{
     Address, Addresses, Endpoint, HeaderText, LogTarget, NameServers, Networks, Seconds, Secret,
 };
@@ -73,6 +75,13 @@ pub struct Settings {
     pub tls: Tls,
     /// How a request finds its route.
     pub router: Router,
+    /// What becomes of paths that servers read in more than one way. Routes and plugins see one normal path: decoded once, `//`
+    /// merged, `.` and `..` resolved. An upstream that reads another path in the same bytes could be reached past the plugins
+    /// of the route of that path; these policies say what happens to such bytes. With `same_route`, the default, a request
+    /// passes when all readings have the same route, and is answered with 400 otherwise. Rules inside of plugins (such as those
+    /// of `uri-blocker`) go by the normal path alone: for them, write `refuse`. What has no use at all is refused in any case:
+    /// NUL and other control bytes, raw backslashes, `..` above the root, `..;`, `..%5C`, and a `..` that goes up over `//`.
+    pub paths: Paths,
     /// Connections to upstreams.
     pub upstream: Upstream,
     /// IP addresses and networks whose `X-Forwarded-*` and `X-Real-IP` headers are believed. From everybody else they are
@@ -115,6 +124,7 @@ impl Default for Settings {
             shutdown: Shutdown::default(),
             tls: Tls::default(),
             router: Router::default(),
+            paths: Paths::default(),
             upstream: Upstream::default(),
             trusted_addresses: Networks::default(),
             server_header: HeaderText::from_static(concat!("Crossway/", env!("CARGO_PKG_VERSION"))),

@@ -35,7 +35,8 @@ pub struct Stream {
     /// Bytes that a TCP session may hold in each direction.
     #[schemars(range(min = 1024, max = 1_048_576))]
     pub buffer: usize,
-    /// Whether TCP connections to nodes begin with a PROXY protocol header (version 1) that names the client.
+    /// Whether TCP connections to nodes begin with a PROXY protocol header (version 1) that names the client. An upstream with
+    /// `proxy_protocol` has its own.
     pub proxy_protocol_to_upstream: bool,
 }
 

@@ -47,6 +47,11 @@ pub struct Upstream {
     pub ca_file: Option<PathBuf>,
     /// How names of nodes are resolved.
     pub dns: Dns,
+    /// What answers may not exceed.
+    pub limits: UpstreamLimits,
+    /// Directories that Unix sockets of nodes (`unix:/run/apps/a.sock`) may be in, and below. Empty: no node is a Unix socket.
+    /// Whoever may write documents reaches all sockets in there that the gateway's user may connect to.
+    pub unix_sockets: Vec<PathBuf>,
 }
 
 impl Default for Upstream {
@@ -55,6 +60,33 @@ impl Default for Upstream {
             keepalive_pool_size: 320,
             ca_file: None,
             dns: Dns::default(),
+            limits: UpstreamLimits::default(),
+            unix_sockets: Vec::new(),
+        }
+    }
+}
+
+/// What an answer of an upstream may not exceed. Above it the client gets 502, and the connection to the node is closed.
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct UpstreamLimits {
+    /// Bytes of all header fields of an answer together.
+    #[schemars(range(min = 1024, max = 1_048_576))]
+    pub header_bytes: usize,
+    /// Number of header fields of an answer.
+    #[schemars(range(min = 1, max = 256))]
+    pub header_count: usize,
+    /// Interim answers (1xx) before the answer.
+    #[schemars(range(min = 1, max = 1000))]
+    pub interim_responses: u32,
+}
+
+impl Default for UpstreamLimits {
+    fn default() -> Self {
+        Self {
+            header_bytes: 65536,
+            header_count: 200,
+            interim_responses: 16,
         }
     }
 }

@@ -1,7 +1,6 @@
 //! From an upstream to a connection with one of its nodes.
 
-use super::proxy_protocol;
-use crate::upstream::{Node, Picked, Scheme, Tried, Upstream, server_name};
+use crate::upstream::{Node, Picked, Place, ProxyProtocol, Scheme, Tried, Upstream, server_name};
 use crossway_sdk::{
     balance::Outcome,
     request::Try,
@@ -9,15 +8,19 @@ use crossway_sdk::{
 };
 use std::{
     io,
-    net::SocketAddr,
     time::{Duration, Instant},
 };
-use tokio::{io::AsyncWriteExt, net::TcpStream, time::timeout};
+use tokio::{
+    io::AsyncWriteExt,
+    net::{TcpStream, UnixStream},
+    time::timeout,
+};
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
 /// A connection with a node.
 pub(super) enum NodeStream {
     Plain(TcpStream),
+    Unix(UnixStream),
     Tls(Box<TlsStream<TcpStream>>),
 }
 
@@ -66,7 +69,7 @@ impl<'u> Picks<'u> {
         self.tried.insert(picked.index());
         let node = picked.node();
         session.tries.push(Try {
-            address: Some(picked.address()),
+            address: picked.address().inet(),
             host: node.host().clone(),
             port: node.port(),
             scheme: match (session.transport, self.upstream.spec().scheme) {
@@ -89,7 +92,7 @@ impl<'u> Picks<'u> {
 pub(super) async fn connect(
     upstream: &Upstream,
     session: &mut StreamSession,
-    proxy_protocol: bool,
+    proxy_protocol: Option<ProxyProtocol>,
 ) -> Result<(NodeStream, Picked), NoNode> {
     let mut picks = Picks::new(upstream, session);
     loop {
@@ -121,7 +124,7 @@ pub(super) async fn connect(
 }
 
 /// Tells health and the log that a node did not take a session.
-pub(super) fn failed(node: &Node, address: SocketAddr, error: &io::Error) {
+pub(super) fn failed(node: &Node, address: &Place, error: &io::Error) {
     match error.kind() {
         io::ErrorKind::TimedOut => node.report_timeout(),
         _ => node.report_tcp_failure(),
@@ -133,16 +136,29 @@ async fn dial(
     upstream: &Upstream,
     picked: &Picked,
     session: &StreamSession,
-    proxy_protocol: bool,
+    proxy_protocol: Option<ProxyProtocol>,
 ) -> io::Result<NodeStream> {
     let limit = upstream.spec().timeouts.connect;
-    let tcp = in_time(limit, async {
-        let mut tcp = TcpStream::connect(picked.address()).await?;
-        tcp.set_nodelay(true)?;
-        if proxy_protocol {
-            let header = proxy_protocol::header(session.client, session.server);
-            tcp.write_all(header.as_bytes()).await?;
+    let protocol = upstream.spec().proxy_protocol.or(proxy_protocol);
+    let header = protocol.map(|p| p.header(session.client, session.server));
+    let header = header.unwrap_or_default();
+    let address = match picked.address() {
+        Place::Inet(address) => *address,
+        Place::Unix(_) => {
+            // Their upstreams have no TLS: that is seen to when they are built.
+            let path = picked.address().path().ok_or(io::ErrorKind::NotFound)?;
+            let unix = in_time(limit, async {
+                let mut unix = UnixStream::connect(path).await?;
+                unix.write_all(&header).await?;
+                Ok(unix)
+            });
+            return unix.await.map(NodeStream::Unix);
         }
+    };
+    let tcp = in_time(limit, async {
+        let mut tcp = TcpStream::connect(address).await?;
+        tcp.set_nodelay(true)?;
+        tcp.write_all(&header).await?;
         Ok(tcp)
     })
     .await?;

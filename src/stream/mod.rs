@@ -6,7 +6,6 @@
 
 mod connect;
 mod hello;
-mod proxy_protocol;
 mod relay;
 mod session;
 mod tcp;
@@ -19,6 +18,7 @@ pub use tcp::TcpSessions;
 use crate::{
     observe::{Metrics, metrics::StreamListener},
     snapshot::Current,
+    upstream::ProxyProtocol,
 };
 use std::{sync::Arc, time::Duration};
 
@@ -35,8 +35,8 @@ pub struct Options {
     pub hello: Duration,
     /// Bytes of a buffer; a TCP session has two.
     pub buffer: usize,
-    /// Whether connections to nodes begin with a PROXY protocol header.
-    pub proxy_protocol: bool,
+    /// Whether connections to nodes begin with a PROXY protocol header, unless their upstream says so itself.
+    pub proxy_protocol: Option<ProxyProtocol>,
 }
 
 /// Serves sessions.

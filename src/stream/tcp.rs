@@ -213,6 +213,9 @@ impl TcpSessions {
             NodeStream::Plain(mut node) => {
                 relay(client, &mut node, first, buffer, idle, meters, bytes).await
             }
+            NodeStream::Unix(mut node) => {
+                relay(client, &mut node, first, buffer, idle, meters, bytes).await
+            }
             NodeStream::Tls(mut node) => {
                 relay(client, &mut *node, first, buffer, idle, meters, bytes).await
             }

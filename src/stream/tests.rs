@@ -12,7 +12,7 @@ use crate::{
     observe::Metrics,
     snapshot::{Consumers, Current, Snapshot, Standing, StreamRoute, Target},
     upstream::{
-        Environment, NodeSpec, Scheme, Spec, Upstream,
+        Environment, NodeSpec, ProxyProtocol, Scheme, Spec, Upstream,
         names::{Answer, Resolve, ResolveError},
     },
 };
@@ -276,7 +276,7 @@ fn sessions(target: Target, passthrough: bool, proxy_protocol: bool) -> TcpSessi
         udp_sessions: 8,
         hello: LONG,
         buffer: 1024,
-        proxy_protocol,
+        proxy_protocol: proxy_protocol.then_some(ProxyProtocol::V1),
     };
     let metrics = Arc::new(Metrics::new("").unwrap());
     let current = Arc::new(Current::new(Arc::new(snapshot)));
@@ -357,6 +357,50 @@ async fn a_node_may_be_told_who_the_client_is() {
     one_session(&sessions(target, false, true), b"hello").await;
     let expected = b"PROXY TCP4 192.0.2.1 127.0.0.1 4000 9100\r\nhello";
     assert_eq!(heard.await.unwrap(), expected);
+}
+
+#[tokio::test]
+async fn an_upstream_says_itself_how_a_node_is_told() {
+    let (node, heard) = listening().await;
+    let tcp = upstream(&[node], Scheme::Tcp);
+    let spec = Spec {
+        proxy_protocol: Some(ProxyProtocol::V2),
+        ..Spec::clone(tcp.spec())
+    };
+    let runtime = tokio::runtime::Handle::current();
+    let environment = Arc::new(Environment::new(runtime, Arc::new(NoNames), None));
+    let target = Target::Upstream(Upstream::build(spec, None, &environment).unwrap());
+    one_session(&sessions(target, false, true), b"hello").await;
+    let expected =
+        b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\xc0\0\x02\x01\x7f\0\0\x01\x0f\xa0\x23\x8chello";
+    assert_eq!(heard.await.unwrap(), expected);
+}
+
+#[tokio::test]
+async fn a_node_may_be_a_unix_socket() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("node.sock");
+    let listener = tokio::net::UnixListener::bind(&path).unwrap();
+    let heard = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut bytes = Vec::new();
+        stream.read_to_end(&mut bytes).await.unwrap();
+        bytes
+    });
+    let runtime = tokio::runtime::Handle::current();
+    let mut environment = Environment::new(runtime, Arc::new(NoNames), None);
+    environment.unix_sockets = vec![folder.path().to_owned()];
+    let spec = Spec {
+        scheme: Scheme::Tcp,
+        ..Spec::new(
+            "upstreams/1",
+            vec![NodeSpec::new(format!("unix:{}", path.display()), 0, 1)],
+        )
+    };
+    let target = Target::Upstream(Upstream::build(spec, None, &Arc::new(environment)).unwrap());
+    let session = one_session(&sessions(target, false, false), b"hello").await;
+    assert_eq!(session.last_try().unwrap().address, None);
+    assert_eq!(heard.await.unwrap(), b"hello");
 }
 
 #[tokio::test]

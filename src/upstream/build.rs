@@ -5,7 +5,7 @@ use super::{
     Environment, Group, Upstream,
     balance::UnknownBalancer,
     health::HealthState,
-    node::{BadHost, Node},
+    node::{BadNode, Node},
     spec::{NodeSpec, Scheme, Spec},
     tls::{self, BadTls},
 };
@@ -22,9 +22,9 @@ pub enum BuildError {
     /// Its `type` names no balancer.
     #[error(transparent)]
     Balancer(#[from] UnknownBalancer),
-    /// A node's host is not one.
+    /// A node cannot be one.
     #[error(transparent)]
-    Host(#[from] BadHost),
+    Node(#[from] BadNode),
     /// TLS to nodes cannot be as configured.
     #[error(transparent)]
     Tls(#[from] BadTls),
@@ -97,12 +97,11 @@ fn build_nodes(
     spec: &Arc<Spec>,
     previous: Option<&Arc<Upstream>>,
     environment: &Environment,
-) -> Result<Box<[Arc<Node>]>, BadHost> {
+) -> Result<Box<[Arc<Node>]>, BadNode> {
     let configs = ordered(&spec.nodes);
     let mut known = Known::of(previous, spec);
     let node = |config: &NodeSpec, (load, health)| {
-        let name = |name: &str| environment.names.get(name);
-        Node::new(spec.clone(), config.clone(), name, load, health).map(Arc::new)
+        Node::new(spec.clone(), config.clone(), environment, load, health).map(Arc::new)
     };
     configs
         .into_iter()

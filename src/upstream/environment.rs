@@ -7,7 +7,10 @@ use super::{
     tls,
 };
 use rustls::RootCertStore;
-use std::sync::{Arc, OnceLock};
+use std::{
+    path::PathBuf,
+    sync::{Arc, OnceLock},
+};
 use tokio::runtime::Handle;
 
 /// What all upstreams share. There is one for the gateway.
@@ -20,6 +23,8 @@ pub struct Environment {
     pub runtime: Handle,
     /// Whether `checks` are heeded; else all nodes are taken for healthy.
     pub checks_enabled: bool,
+    /// Directories that Unix sockets of nodes may be in, and below.
+    pub unix_sockets: Vec<PathBuf>,
     pub(super) connector: Arc<ProbeConnector>,
     ca_file: Option<String>,
     authorities: OnceLock<Arc<RootCertStore>>,
@@ -34,6 +39,7 @@ impl Environment {
             names: Names::new(resolver, Lifetimes::default()),
             runtime,
             checks_enabled: true,
+            unix_sockets: Vec::new(),
             connector: Arc::new(ProbeConnector::new(ca_file.clone())),
             ca_file,
             authorities: OnceLock::new(),

@@ -10,6 +10,8 @@ pub mod names;
 mod node;
 mod peer;
 mod pick;
+mod place;
+mod proxy_protocol;
 mod report;
 mod spec;
 #[cfg(test)]
@@ -19,8 +21,10 @@ mod tls;
 pub use build::BuildError;
 pub use environment::Environment;
 pub use hash::HashKey;
-pub use node::{BadHost, Node};
+pub use node::{BadNode, Node};
 pub use pick::{PickError, Picked, Tried};
+pub use place::{BadSocket, Place, is_unix};
+pub use proxy_protocol::ProxyProtocol;
 pub use report::{CounterReport, NodeReport, Report};
 pub use tls::{BadTls, server_name};
 

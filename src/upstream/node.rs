@@ -1,9 +1,11 @@
 //! A live node: where it is, how it is, what it is busy with.
 
 use super::{
+    Environment,
     health::{Counters, Health, HealthState, Observation},
     names::Name,
     peer,
+    place::{self, BadSocket, Place},
     spec::{NodeSpec, Spec},
 };
 use crossway_sdk::balance::Load;
@@ -28,36 +30,51 @@ pub struct Node {
 }
 
 enum Address {
-    Fixed(SocketAddr),
+    Fixed(Place),
     Named(Arc<Name>),
 }
 
-/// A node's host that is neither a name nor an address.
+/// Why a node cannot be.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is neither a host name nor an address")]
-pub struct BadHost(pub String);
+pub enum BadNode {
+    /// Its host is none.
+    #[error("`{0}` is neither a host name nor an address")]
+    Host(String),
+    /// Its Unix socket is none, or not for the gateway.
+    #[error(transparent)]
+    Socket(#[from] BadSocket),
+}
+
+/// The host that a node on a Unix socket goes by, as in nginx.
+const LOCALHOST: &str = "localhost";
 
 impl Node {
     pub(super) fn new(
         spec: Arc<Spec>,
         config: NodeSpec,
-        name: impl FnOnce(&str) -> Arc<Name>,
+        environment: &Environment,
         load: Arc<Load>,
         state: Arc<HealthState>,
-    ) -> Result<Self, BadHost> {
-        let bad = || BadHost(config.host.to_string());
+    ) -> Result<Self, BadNode> {
+        let bad = || BadNode::Host(config.host.to_string());
         let host = peer::bare(&config.host);
-        let address = match host.parse::<IpAddr>() {
-            Ok(ip) => Address::Fixed(SocketAddr::new(ip, config.port)),
+        let socket = place::unix_socket(host, &environment.unix_sockets).transpose()?;
+        let is_socket = socket.is_some();
+        let address = match (socket, host.parse::<IpAddr>()) {
+            (Some(socket), _) => Address::Fixed(socket),
+            (None, Ok(ip)) => Address::Fixed(Place::Inet(SocketAddr::new(ip, config.port))),
             // What TLS can ask for, less the colon of an address, is what a name may consist of.
-            Err(_) if peer::name_of(host) == Some(host) => Address::Named(name(host)),
-            Err(_) => return Err(bad()),
+            (None, Err(_)) if peer::name_of(host) == Some(host) => {
+                Address::Named(environment.names.get(host))
+            }
+            (None, Err(_)) => return Err(bad()),
         };
         let shown = match host.contains(':') {
             true => format!("[{host}]"),
             false => host.to_owned(),
         };
         let host_header = match Some(config.port) == spec.scheme.default_port() {
+            _ if is_socket => Ok(HeaderValue::from_static(LOCALHOST)),
             true => HeaderValue::try_from(shown),
             false => HeaderValue::try_from(format!("{shown}:{}", config.port)),
         };
@@ -109,22 +126,37 @@ impl Node {
     }
 
     /// Where it is. Of several addresses of a name each comes in its turn; `None` as long as the name is not resolved.
-    pub fn address(&self) -> Option<SocketAddr> {
+    pub fn address(&self) -> Option<Place> {
         match &self.address {
-            Address::Fixed(address) => Some(*address),
-            Address::Named(name) => Some(SocketAddr::new(name.next()?, self.config.port)),
+            Address::Fixed(place) => Some(place.clone()),
+            Address::Named(name) => {
+                let address = SocketAddr::new(name.next()?, self.config.port);
+                Some(Place::Inet(address))
+            }
         }
     }
 
     /// Where to probe it: [`Node::address`] with turns of its own.
-    pub(super) fn address_to_probe(&self) -> Option<SocketAddr> {
+    pub(super) fn address_to_probe(&self) -> Option<Place> {
         match &self.address {
-            Address::Fixed(address) => Some(*address),
-            Address::Named(name) => Some(SocketAddr::new(name.next_to_probe()?, self.config.port)),
+            Address::Fixed(place) => Some(place.clone()),
+            Address::Named(name) => {
+                let address = SocketAddr::new(name.next_to_probe()?, self.config.port);
+                Some(Place::Inet(address))
+            }
         }
     }
 
-    pub(super) fn has_address(&self) -> bool {
+    /// The host to name to it where nothing else says one.
+    pub(super) fn host_to_name(&self) -> &str {
+        match &self.address {
+            Address::Fixed(Place::Unix(_)) => LOCALHOST,
+            _ => &self.config.host,
+        }
+    }
+
+    /// Whether requests can be sent there as far as its address goes.
+    pub fn has_address(&self) -> bool {
         match &self.address {
             Address::Fixed(_) => true,
             Address::Named(name) => name.is_resolved(),
@@ -138,10 +170,10 @@ impl Node {
         }
     }
 
-    /// All addresses, without taking turns; empty as long as a name is not resolved.
+    /// All IP addresses, without taking turns; empty as long as a name is not resolved, and for a Unix socket.
     pub fn addresses(&self) -> Vec<IpAddr> {
         match &self.address {
-            Address::Fixed(address) => vec![address.ip()],
+            Address::Fixed(place) => place.inet().map(|a| a.ip()).into_iter().collect(),
             Address::Named(name) => name.all(),
         }
     }
@@ -149,13 +181,13 @@ impl Node {
     /// What to connect to: a copy of a peer that is made once. `address` is one that [`Node::address`] gave.
     /// `client_host` is the `Host` that the node will get when the upstream passes the client's; it is the name to ask
     /// for in TLS then.
-    pub fn peer(&self, address: SocketAddr, client_host: Option<&str>) -> Box<HttpPeer> {
+    pub fn peer(&self, address: &Place, client_host: Option<&str>) -> Box<HttpPeer> {
         let template = self
             .peer
             .get_or_init(|| Box::new(peer::template(&self.spec, &self.config.host, address)));
         let mut peer = template.clone();
         if self.has_name() {
-            peer._address = pingora_core::protocols::l4::socket::SocketAddr::Inet(address);
+            peer._address = address.for_pingora();
         }
         if peer::follows_client(&self.spec)
             && let Some(name) = client_host.and_then(peer::name_of)

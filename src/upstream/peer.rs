@@ -1,10 +1,13 @@
 //! Peers: what Pingora connects to.
 
-use super::spec::{PassHost, Scheme, Sni, Spec};
+use super::{
+    place::Place,
+    spec::{PassHost, Scheme, Sni, Spec},
+};
 use pingora_core::upstreams::peer::HttpPeer;
 use std::{
     hash::{DefaultHasher, Hash, Hasher},
-    net::SocketAddr,
+    net::{Ipv4Addr, SocketAddr},
 };
 
 /// Requests at a time on one HTTP/2 connection. Pingora's own default is one.
@@ -12,15 +15,14 @@ const MAX_HTTP2_STREAMS: usize = 128;
 
 /// The peer of a node, but for what a request may change: the address of a node given by name, and the name to ask for
 /// in TLS where that follows the client's `Host`.
-pub(super) fn template(spec: &Spec, host: &str, address: SocketAddr) -> HttpPeer {
+pub(super) fn template(spec: &Spec, host: &str, place: &Place) -> HttpPeer {
     let tls = spec.scheme.is_tls();
     let sni = if tls {
         server_name(spec, host).to_owned()
     } else {
         String::new()
     };
-    // Given an address, `new` neither resolves nor panics.
-    let mut peer = HttpPeer::new(address, tls, sni);
+    let mut peer = at(place, tls, sni);
     spec.timeouts.apply(&mut peer.options);
     let idle = spec.keepalive.idle_timeout;
     peer.options.idle_timeout = (!idle.is_zero()).then_some(idle);
@@ -36,6 +38,15 @@ pub(super) fn template(spec: &Spec, host: &str, address: SocketAddr) -> HttpPeer
         peer.options.verify_hostname = spec.tls.verify;
     }
     peer.group_key = group_key(spec);
+    peer
+}
+
+/// A peer with Pingora's defaults.
+pub(super) fn at(place: &Place, tls: bool, sni: String) -> HttpPeer {
+    // Given an address, `new` neither resolves nor panics.
+    let nowhere = SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0);
+    let mut peer = HttpPeer::new(nowhere, tls, sni);
+    peer._address = place.for_pingora();
     peer
 }
 
@@ -100,13 +111,16 @@ pub(super) fn name_of(header: &str) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::{bare, name_of, template};
-    use crate::upstream::spec::{PassHost, Scheme, Sni, Spec, Tls};
+    use crate::upstream::{
+        Place,
+        spec::{PassHost, Scheme, Sni, Spec, Tls},
+    };
     use http::HeaderValue;
     use pingora_core::upstreams::peer::{ALPN, Peer};
-    use std::{net::SocketAddr, time::Duration};
+    use std::time::Duration;
 
-    fn address() -> SocketAddr {
-        "10.0.0.1:443".parse().unwrap()
+    fn address() -> Place {
+        Place::Inet("10.0.0.1:443".parse().unwrap())
     }
 
     fn spec(scheme: Scheme) -> Spec {
@@ -129,14 +143,14 @@ mod tests {
     #[test]
     fn a_tls_peer_always_has_a_name() {
         let mut spec = spec(Scheme::Https);
-        assert_eq!(template(&spec, "10.0.0.1", address()).sni, "10.0.0.1");
-        assert_eq!(template(&spec, "[::1]", address()).sni, "::1");
+        assert_eq!(template(&spec, "10.0.0.1", &address()).sni, "10.0.0.1");
+        assert_eq!(template(&spec, "[::1]", &address()).sni, "::1");
         spec.pass_host = PassHost::Rewrite(HeaderValue::from_static("a.test:8443"));
-        assert_eq!(template(&spec, "node.test", address()).sni, "a.test");
+        assert_eq!(template(&spec, "node.test", &address()).sni, "a.test");
         spec.tls.sni = Sni::Node;
-        assert_eq!(template(&spec, "node.test", address()).sni, "node.test");
+        assert_eq!(template(&spec, "node.test", &address()).sni, "node.test");
         spec.tls.sni = Sni::Name("b.test".into());
-        assert_eq!(template(&spec, "node.test", address()).sni, "b.test");
+        assert_eq!(template(&spec, "node.test", &address()).sni, "b.test");
     }
 
     #[test]
@@ -144,7 +158,7 @@ mod tests {
         let mut spec = spec(Scheme::Grpc);
         spec.timeouts.connect = Duration::from_secs(3);
         spec.timeouts.read = Duration::from_secs(4);
-        let peer = template(&spec, "a", address());
+        let peer = template(&spec, "a", &address());
         assert_eq!(
             peer.options.connection_timeout,
             Some(Duration::from_secs(3))
@@ -156,7 +170,7 @@ mod tests {
         assert!(peer.options.max_h2_streams >= 100);
         assert!(!peer.is_tls());
         spec.keepalive.idle_timeout = Duration::ZERO;
-        assert_eq!(template(&spec, "a", address()).options.idle_timeout, None);
+        assert_eq!(template(&spec, "a", &address()).options.idle_timeout, None);
     }
 
     #[test]
@@ -171,7 +185,7 @@ mod tests {
                 },
                 ..spec(scheme)
             };
-            template(&spec, "a", address()).reuse_hash()
+            template(&spec, "a", &address()).reuse_hash()
         };
         let hashes = [
             of(Scheme::Http, false, false),

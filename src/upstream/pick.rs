@@ -1,11 +1,11 @@
 //! A node that was picked for a request, and why none was.
 
-use super::node::Node;
+use super::{node::Node, place::Place};
 use crossway_sdk::balance::{Balance, Outcome};
 use http::StatusCode;
 use pingora_core::upstreams::peer::HttpPeer;
 use smallvec::SmallVec;
-use std::{net::SocketAddr, sync::Arc};
+use std::sync::Arc;
 
 /// The nodes that a request has tried, by their index in the upstream.
 #[derive(Debug, Clone, Default)]
@@ -83,7 +83,7 @@ impl PickError {
 pub struct Picked {
     node: Arc<Node>,
     index: usize,
-    address: SocketAddr,
+    address: Place,
     /// The balancer that chose, and the node's index there; a lone node was not chosen.
     chosen: Option<(Arc<dyn Balance>, usize)>,
     outcome: Outcome,
@@ -93,7 +93,7 @@ impl Picked {
     pub(super) fn new(
         node: Arc<Node>,
         index: usize,
-        address: SocketAddr,
+        address: Place,
         chosen: Option<(Arc<dyn Balance>, usize)>,
     ) -> Self {
         node.load.begin();
@@ -120,13 +120,13 @@ impl Picked {
     }
 
     /// Where it is, for this attempt.
-    pub fn address(&self) -> SocketAddr {
-        self.address
+    pub fn address(&self) -> &Place {
+        &self.address
     }
 
     /// What to connect to. `client_host`: see [`Node::peer`].
     pub fn peer(&self, client_host: Option<&str>) -> Box<HttpPeer> {
-        self.node.peer(self.address, client_host)
+        self.node.peer(&self.address, client_host)
     }
 
     /// How the attempt went; the balancer hears of it when this is dropped. The last report counts; without one the

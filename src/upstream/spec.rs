@@ -1,6 +1,6 @@
 //! What an upstream is to be: data that a dialect's resources are lowered to. No dialect is named here.
 
-use super::{hash::HashKey, health::Checks};
+use super::{hash::HashKey, health::Checks, proxy_protocol::ProxyProtocol};
 use http::HeaderValue;
 use pingora_core::{protocols::tls::CaType, upstreams::peer::PeerOptions, utils::tls::CertKey};
 use std::{sync::Arc, time::Duration};
@@ -35,6 +35,8 @@ pub struct Spec {
     pub keepalive: Keepalive,
     /// TLS to nodes, when the scheme has it.
     pub tls: Tls,
+    /// Whether connections to nodes begin with a PROXY protocol header that tells who the client is.
+    pub proxy_protocol: Option<ProxyProtocol>,
     /// Health checks.
     pub checks: Option<Checks>,
     /// What to do when health checks let no node pass.
@@ -59,6 +61,7 @@ impl Spec {
             retry_timeout: None,
             keepalive: Keepalive::default(),
             tls: Tls::default(),
+            proxy_protocol: None,
             checks: None,
             on_all_unhealthy: OnAllUnhealthy::default(),
         }

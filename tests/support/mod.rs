@@ -4,6 +4,7 @@
 
 mod admin;
 mod client;
+mod frames;
 mod gateway;
 pub mod h2_frames;
 mod headers;
@@ -14,6 +15,7 @@ mod pki;
 mod ports;
 mod process;
 mod received;
+mod scripted;
 mod settings;
 mod tls;
 mod upstream;
@@ -21,6 +23,7 @@ mod wait;
 
 pub use admin::Admin;
 pub use client::{Connection, Request, Response};
+pub use frames::{Frame, Frames};
 #[allow(unused_imports, reason = "named by tests that come later")]
 pub use gateway::{Builder, Gateway, Interface, Stopped};
 pub use headers::Headers;
@@ -30,6 +33,7 @@ pub use pki::{Authority, Leaf};
 pub use ports::Port;
 pub use process::run_to_end;
 pub use received::Received;
+pub use scripted::{Heard, Say, Scripted};
 pub use tls::Identity;
 pub use upstream::{Answer, Reply, Upstream};
 pub use wait::{eventually, eventually_matches, wait_until};

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use proptest::prelude::*;
 
-use super::{BadTarget, Normal, Options, encode, normalise};
+use super::{BadTarget, DotSegments, DoubleSlash, Normal, Options, encode, normalise, readings};
 
 fn path(target: &str) -> Result<String, BadTarget> {
     normalise(target.as_bytes(), Options::default()).map(|normal| normal.path.into_owned())
@@ -45,8 +45,9 @@ fn spellings_of_one_path_become_one_path() {
         ("/a/b/../../c/", "/c/"),
         ("/a/%2e%2E/b", "/b"),
         ("/a%2f..%2fb", "/b"),
-        ("/a//../b", "/b"),
         ("/a/%2e/b", "/a/b"),
+        ("/x//y/../z", "/x/z"),
+        ("/a/b/..//c", "/a/c"),
         ("/a;x=1/b;y", "/a;x=1/b;y"),
         ("/;x", "/;x"),
         ("/%252e%252e/a", "/%2e%2e/a"),
@@ -84,6 +85,9 @@ fn what_servers_read_differently_is_refused() {
         ("/a/../..", BadTarget::AboveRoot),
         ("/%2e%2e/a", BadTarget::AboveRoot),
         ("/./../a", BadTarget::AboveRoot),
+        ("/a//../b", BadTarget::AmbiguousDots),
+        ("/a//b/../../c", BadTarget::AmbiguousDots),
+        ("/a/%2f../b", BadTarget::AmbiguousDots),
         ("/a/..;/b", BadTarget::AmbiguousDots),
         ("/a/..;x=y", BadTarget::AmbiguousDots),
         ("/a/.;/b", BadTarget::AmbiguousDots),
@@ -109,7 +113,8 @@ fn the_query_is_left_alone() {
         normal,
         Normal {
             path: "/a".into(),
-            query: Some(b"b=%zz/../c?d\\e\xff")
+            query: Some(b"b=%zz/../c?d\\e\xff"),
+            doubts: Default::default(),
         }
     );
     assert_eq!(
@@ -177,6 +182,35 @@ fn parameters_can_be_cut_off_as_servlets_do() {
     assert_eq!(path("/a;%zz"), Err(BadTarget::Percent));
 }
 
+#[test]
+fn empty_segments_and_dot_segments_can_be_kept_or_refused() {
+    let of = |double_slash, dot_segments| {
+        move |target: &'static str| {
+            let options = Options {
+                double_slash,
+                dot_segments,
+                ..Options::default()
+            };
+            normalise(target.as_bytes(), options).map(|n| n.path.into_owned())
+        }
+    };
+    let pass = of(DoubleSlash::Pass, DotSegments::Resolve);
+    assert_eq!(pass("//a///%62/").as_deref(), Ok("//a///b/"));
+    assert_eq!(pass("/a//../b"), Err(BadTarget::AmbiguousDots));
+    let refuse = of(DoubleSlash::Refuse, DotSegments::Refuse);
+    assert_eq!(refuse("/a/b/").as_deref(), Ok("/a/b/"));
+    assert_eq!(
+        refuse("/.well-known/..."),
+        Ok("/.well-known/...".to_owned())
+    );
+    for target in ["//a", "/a//b", "/a/%2Fb", "/a//"] {
+        assert_eq!(refuse(target), Err(BadTarget::EmptySegment), "{target}");
+    }
+    for target in ["/./a", "/a/..", "/a/%2e%2e/b", "/a/%2E"] {
+        assert_eq!(refuse(target), Err(BadTarget::DotSegment), "{target}");
+    }
+}
+
 fn target() -> impl Strategy<Value = Vec<u8>> {
     let token = prop::sample::select(vec![
         "/", "//", ".", "..", "a", "%2e", "%2F", "%5c", "%25", "%", "2e", ";", ";x", "%3b",
@@ -192,7 +226,7 @@ proptest! {
     fn never_panics_and_a_normal_path_stays_as_it_is(
         target in target(), keep_encoded_slash: bool, like_servlet: bool,
     ) {
-        let options = Options { keep_encoded_slash, like_servlet, delete_tail_slash: false };
+        let options = Options { keep_encoded_slash, like_servlet, ..Options::default() };
         if let Ok(normal) = normalise(&target, options) {
             let path = normal.path;
             prop_assert!(path.starts_with('/'));
@@ -202,6 +236,10 @@ proptest! {
             let encoded = encode(&path, options).into_owned();
             let again = normalise(encoded.as_bytes(), options);
             prop_assert_eq!(again.map(|normal| normal.path.into_owned()), Ok(path.into_owned()));
+            for other in readings(&target, options, normal.doubts).unwrap_or_default() {
+                prop_assert!(other.starts_with('/'));
+                prop_assert!(!other.split('/').any(|segment| matches!(segment, "." | "..")));
+            }
         }
     }
 }

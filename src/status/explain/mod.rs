@@ -45,6 +45,13 @@ pub fn explain(state: &State, question: &Question) -> Explanation {
     let query = normal.query.and_then(|q| std::str::from_utf8(q).ok());
     let mut known = Known::new(question, &host, &normal.path, query);
     let found = route(state, &snapshot, question, &mut known, &mut explanation);
+    let doubts = normal.doubts;
+    if !doubts.is_empty()
+        && let Err(why) = all_read_alike(&snapshot, question, &host, query, doubts, found.as_ref())
+    {
+        explanation.answer = Answer::Status { status: 400, why };
+        return explanation;
+    }
     consumer(&snapshot, question, &mut explanation);
     let configuration = plugins::Configuration {
         state,
@@ -171,6 +178,45 @@ fn route<'q>(
         consumer: consumer.and_then(|name| state.consumer(name).map(|entry| &*entry.consumer)),
     });
     Some(route)
+}
+
+/// Whether all paths that servers may read in the target have the same route; if not, why the request is refused.
+fn all_read_alike(
+    snapshot: &Snapshot,
+    question: &Question,
+    host: &str,
+    query: Option<&str>,
+    doubts: target::Doubts,
+    found: Option<&Arc<Route>>,
+) -> Result<(), String> {
+    let readings = target::readings(question.uri.as_bytes(), question.paths, doubts);
+    for path in readings.map_err(|error| error.to_string())? {
+        let known = Known::new(question, host, &path, query);
+        let query = Query {
+            host,
+            authority: &question.host,
+            path: &path,
+            method: &question.method,
+            remote: question.remote,
+            vars: &known,
+            body_read: false,
+        };
+        let other = match snapshot.routes.find(&query) {
+            Outcome::Found(other) => Some(other.value),
+            Outcome::NotFound => None,
+            // The gateway would read the body, and then it would be known.
+            Outcome::NeedsBody => continue,
+        };
+        if found.map(Arc::as_ptr) != other.map(Arc::as_ptr) {
+            let taken = other.map_or("no route".to_owned(), |other| {
+                format!("route {}", other.info.id)
+            });
+            return Err(format!(
+                "a server may read the path as {path:?}, which has {taken}; see the settings `paths`"
+            ));
+        }
+    }
+    Ok(())
 }
 
 fn unmatched(needs_body: bool, explanation: &Explanation) -> Answer {

@@ -74,7 +74,7 @@ fn all_unhealthy(upstream: &Upstream) -> bool {
 }
 
 fn is_reachable(node: &Node) -> bool {
-    !node.addresses().is_empty()
+    node.has_address()
 }
 
 fn notes(upstream: &Upstream) -> Vec<String> {

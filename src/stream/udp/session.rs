@@ -8,7 +8,7 @@ use crate::{
         StreamProxy,
         connect::{NoNode, Picks, failed},
     },
-    upstream::Picked,
+    upstream::{self, Picked},
 };
 use bytes::Bytes;
 use crossway_sdk::{balance::Outcome, stream::StreamSession};
@@ -208,7 +208,10 @@ async fn pick(
     }
 }
 
-async fn towards(node: SocketAddr) -> io::Result<UdpSocket> {
+async fn towards(node: &upstream::Place) -> io::Result<UdpSocket> {
+    let node = node
+        .inet()
+        .ok_or_else(|| io::Error::other("a Unix socket takes no UDP"))?;
     let any: SocketAddr = match node {
         SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
         SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),

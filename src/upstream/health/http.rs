@@ -9,13 +9,14 @@ use super::{
 use crate::upstream::{
     node::Node,
     peer,
+    place::Place,
     spec::{PassHost, Spec},
 };
 use async_trait::async_trait;
 use http::{HeaderValue, header};
 use pingora_core::{ErrorType, protocols::http::client::HttpSession, upstreams::peer::HttpPeer};
 use pingora_http::RequestHeader;
-use std::{net::SocketAddr, sync::Arc};
+use std::sync::Arc;
 
 pub(super) struct HttpProbe {
     active: Active,
@@ -40,7 +41,7 @@ impl HttpProbe {
             (PassHost::Rewrite(host), _) => Some(host.clone()),
             (PassHost::Node, _) if node.has_name() => of(node.host()),
             (_, Some(host)) => of(host),
-            (_, None) => of(node.host()),
+            (_, None) => of(node.host_to_name()),
         }
     }
 
@@ -64,22 +65,29 @@ impl HttpProbe {
             .as_ref()
             .and_then(|host| host.to_str().ok())
             .and_then(peer::name_of);
-        Ok((request, sni.unwrap_or(peer::bare(node.host())).to_owned()))
+        Ok((
+            request,
+            sni.unwrap_or(peer::bare(node.host_to_name())).to_owned(),
+        ))
     }
 
-    fn peer(&self, address: SocketAddr, sni: String) -> HttpPeer {
+    fn peer(&self, address: &Place, sni: String) -> HttpPeer {
         let tls = self.active.kind == ProbeKind::Https;
-        let mut peer = HttpPeer::new(address, tls, if tls { sni } else { String::new() });
+        let mut peer = peer::at(address, tls, if tls { sni } else { String::new() });
         if tls {
             peer.client_cert_key = self.spec.tls.client_cert.clone();
             peer.options.ca = self.spec.tls.ca.clone();
             peer.options.verify_cert = self.active.verify;
             peer.options.verify_hostname = self.active.verify;
         }
+        // Where checks have a port of their own, something else listens.
+        if let (Some(protocol), None) = (self.spec.proxy_protocol, self.active.port) {
+            protocol.speak_for_gateway(&mut peer);
+        }
         peer
     }
 
-    async fn status(&self, node: &Node, address: SocketAddr) -> pingora_core::Result<u16> {
+    async fn status(&self, node: &Node, address: &Place) -> pingora_core::Result<u16> {
         let (request, sni) = self.request(node)?;
         let peer = self.peer(address, sni);
         let (mut session, _) = self.connector.http().get_http_session(&peer).await?;
@@ -109,7 +117,7 @@ async fn final_status(session: &mut HttpSession) -> pingora_core::Result<u16> {
 
 #[async_trait]
 impl Probe for HttpProbe {
-    async fn check(&self, node: &Node, address: SocketAddr) -> Verdict {
+    async fn check(&self, node: &Node, address: &Place) -> Verdict {
         match self.status(node, address).await {
             Ok(status) => Verdict::Status(status),
             Err(error) => match error.etype() {

@@ -9,12 +9,11 @@ use super::{
     state::Observation,
     tcp::TcpProbe,
 };
-use crate::upstream::{node::Node, spec::Spec};
+use crate::upstream::{node::Node, place::Place, spec::Spec};
 use async_trait::async_trait;
 use futures::StreamExt;
 use pingora_core::connectors::{ConnectorOptions, http::Connector};
 use std::{
-    net::SocketAddr,
     sync::{Arc, OnceLock},
     time::Duration,
 };
@@ -24,7 +23,7 @@ use tokio::{sync::Semaphore, time};
 #[async_trait]
 pub trait Probe: Send + Sync {
     /// Probes the node at `address`. The caller bounds the time.
-    async fn check(&self, node: &Node, address: SocketAddr) -> Verdict;
+    async fn check(&self, node: &Node, address: &Place) -> Verdict;
 }
 
 /// What a probe found.
@@ -42,7 +41,12 @@ pub enum Verdict {
 
 fn probe_of(active: &Active, spec: &Arc<Spec>, connector: &Arc<ProbeConnector>) -> Box<dyn Probe> {
     match active.kind {
-        ProbeKind::Tcp => Box::new(TcpProbe),
+        ProbeKind::Tcp => {
+            // Where checks have a port of their own, something else listens.
+            let protocol = spec.proxy_protocol.filter(|_| active.port.is_none());
+            let header = protocol.map_or(&b""[..], |protocol| protocol.own());
+            Box::new(TcpProbe { header })
+        }
         ProbeKind::Http | ProbeKind::Https => Box::new(HttpProbe::new(
             active.clone(),
             spec.clone(),
@@ -140,13 +144,13 @@ impl Rounds {
         let Some(mut address) = node.address_to_probe() else {
             return;
         };
-        if let Some(port) = self.active.port {
+        if let (Some(port), Place::Inet(address)) = (self.active.port, &mut address) {
             address.set_port(port);
         }
         let Ok(_permit) = self.connector.permits.acquire().await else {
             return;
         };
-        let verdict = time::timeout(self.active.timeout, self.probe.check(node, address)).await;
+        let verdict = time::timeout(self.active.timeout, self.probe.check(node, &address)).await;
         self.judge(node, verdict.unwrap_or(Verdict::TimedOut));
     }
 

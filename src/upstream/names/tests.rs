@@ -82,7 +82,7 @@ fn upstream(names: &[&str], environment: &Arc<Environment>) -> Arc<Upstream> {
 fn picked(upstream: &Upstream) -> Result<String, PickError> {
     upstream
         .pick(0, &Tried::default())
-        .map(|picked| picked.address().ip().to_string())
+        .map(|picked| picked.address().inet().unwrap().ip().to_string())
 }
 
 async fn until(what: &str, condition: impl Fn() -> bool) {
@@ -109,7 +109,10 @@ async fn names_are_resolved_before_and_while_they_serve() {
     .await;
     let node = &upstream.nodes()[0];
     let address = node.address().unwrap();
-    assert_eq!(node.peer(address, None)._address.to_string(), "10.0.0.2:80");
+    assert_eq!(
+        node.peer(&address, None)._address.to_string(),
+        "10.0.0.2:80"
+    );
 }
 
 #[tokio::test]

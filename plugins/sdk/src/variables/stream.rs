@@ -71,6 +71,8 @@ fn of_node<'a>(session: &'a StreamSession, variable: &Variable) -> Option<Value<
         Variable::UpstreamScheme => Some(Value::text(last.scheme)),
         Variable::UpstreamAddr => Some(joined(session, |t, out| match t.address {
             Some(address) => tries::display(out, format_args!("{address}")),
+            // A Unix socket: `unix:/path`.
+            None if t.port == 0 => tries::display(out, format_args!("{}", t.host)),
             None => tries::display(out, format_args!("{}:{}", t.host, t.port)),
         })),
         Variable::UpstreamConnectTime => Some(joined(session, |t, out| match t.connected {

@@ -22,6 +22,8 @@ pub(super) fn answer<'a>(
         Variable::UpstreamUnresolvedHost => Some(Value::text(&*request.last_try()?.host)),
         Variable::UpstreamAddr => joined(request, |t, out| match t.address {
             Some(address) => display(out, format_args!("{address}")),
+            // A Unix socket: `unix:/path`.
+            None if t.port == 0 => display(out, format_args!("{}", t.host)),
             None => display(out, format_args!("{}:{}", t.host, t.port)),
         }),
         Variable::UpstreamStatus => joined(request, |t, out| match t.status {
