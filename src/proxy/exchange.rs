@@ -3,7 +3,7 @@
 use super::stand_in::Home;
 use crate::{
     chain::Chain,
-    snapshot::{Route, Snapshot},
+    snapshot::{RequestRules, Route, Snapshot},
     upstream::{Picked, Tried, Upstream},
 };
 use crossway_sdk::{
@@ -75,6 +75,11 @@ impl InFlight {
             stage: Stage::Arrived,
             refused: None,
         }
+    }
+
+    /// What the settings say of requests, as they were when this one came.
+    pub fn rules(&self) -> &RequestRules {
+        &self.snapshot.conduct.requests
     }
 
     /// Settles who answered, with what.

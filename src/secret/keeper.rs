@@ -4,7 +4,7 @@ use super::fetch::{Trouble, fetch};
 use bytes::Bytes;
 use crossway_sdk::client::{Client, ClientOptions};
 use futures::StreamExt;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use std::{
     collections::{BTreeSet, HashMap},
     fmt,
@@ -75,7 +75,7 @@ impl Default for Options {
 
 /// What managers said last. It is asked while a configuration is compiled and filled beforehand; requests never see it.
 pub struct Secrets {
-    options: Options,
+    options: RwLock<Options>,
     client: Client,
     held: Mutex<HashMap<Wanted, Held>>,
 }
@@ -105,10 +105,19 @@ impl Secrets {
     /// Knows nothing yet. Certificates of managers are verified against the authorities of the system.
     pub fn new(options: Options) -> Self {
         Self {
-            options,
+            options: RwLock::new(options),
             client: Client::new(ClientOptions::default()),
             held: Mutex::default(),
         }
+    }
+
+    /// From now on values count for so long.
+    pub fn set_options(&self, options: Options) {
+        *self.options.write() = options;
+    }
+
+    fn options(&self) -> Options {
+        *self.options.read()
     }
 
     /// What is known of a value. Asks nobody.
@@ -133,6 +142,7 @@ impl Secrets {
 
     /// Those that it is time to ask for.
     pub fn due(&self, wanted: BTreeSet<Wanted>, now: Instant) -> BTreeSet<Wanted> {
+        let options = self.options();
         let held = self.held.lock();
         let is_due = |wanted: &Wanted| {
             let Some(asked) = held.get(wanted).and_then(|h| h.asked.map(|at| (h, at))) else {
@@ -140,8 +150,8 @@ impl Secrets {
             };
             let (held, at) = asked;
             let rest = match held.failure {
-                Some(_) => self.options.retry,
-                None => self.options.ttl,
+                Some(_) => options.retry,
+                None => options.ttl,
             };
             now.saturating_duration_since(at) >= rest
         };
@@ -157,7 +167,7 @@ impl Secrets {
     ) -> BTreeSet<Wanted> {
         let end = limit.map(|limit| tokio::time::Instant::now() + limit);
         let ask = |wanted: Wanted| async move {
-            let asking = fetch(&self.client, &wanted, self.options.timeout);
+            let asking = fetch(&self.client, &wanted, self.options().timeout);
             let answer = match end {
                 None => Some(asking.await),
                 Some(end) => tokio::time::timeout_at(end, asking).await.ok(),
@@ -185,6 +195,7 @@ impl Secrets {
         answer: Option<Result<String, Trouble>>,
         now: Instant,
     ) -> bool {
+        let keep = self.options().keep;
         let mut all = self.held.lock();
         let held = all.entry(wanted.clone()).or_default();
         let before = held.value().cloned();
@@ -199,9 +210,8 @@ impl Secrets {
                 held.failure = Some(why.into());
             }
             Some(Err(Trouble::Unreachable(why))) => {
-                let too_old = |(_, at): &(Arc<str>, Instant)| {
-                    now.saturating_duration_since(*at) >= self.options.keep
-                };
+                let too_old =
+                    |(_, at): &(Arc<str>, Instant)| now.saturating_duration_since(*at) >= keep;
                 held.value = held.value.take().filter(|value| !too_old(value));
                 held.failure = Some(why.into());
             }

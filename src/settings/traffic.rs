@@ -10,13 +10,17 @@ use std::{path::PathBuf, time::Duration};
 #[serde(default, deny_unknown_fields)]
 pub struct Router {
     /// In which order hosts and paths decide.
+    #[schemars(extend("x-applies" = "restart"))]
     pub mode: RouterMode,
     /// Whether one `/` at the end of the path is dropped before matching, so that `/a/` finds the route of `/a`.
+    #[schemars(extend("x-applies" = "live"))]
     pub delete_uri_tail_slash: bool,
     /// Whether `;parameters` of path segments are dropped before matching, as servlet containers do. The upstream still gets
     /// the path as the client sent it.
+    #[schemars(extend("x-applies" = "live"))]
     pub normalize_uri_like_servlet: bool,
     /// Whether `%2F` in the path stays encoded for matching, so that it is no separator.
+    #[schemars(extend("x-applies" = "live"))]
     pub match_uri_encoded_slash: bool,
 }
 
@@ -41,9 +45,11 @@ pub enum RouterMode {
 pub struct Upstream {
     /// Idle connections kept open to all nodes together, for each thread.
     #[schemars(range(min = 1, max = 65536))]
+    #[schemars(extend("x-applies" = "restart"))]
     pub keepalive_pool_size: usize,
     /// A file with the authorities, in PEM, that may have issued the certificates of nodes; in place of those of the system. An
     /// upstream may name its own in `tls.ca_certs`.
+    #[schemars(extend("x-applies" = "restart"))]
     pub ca_file: Option<PathBuf>,
     /// How names of nodes are resolved.
     pub dns: Dns,
@@ -64,6 +70,7 @@ impl Default for Upstream {
 #[serde(default, deny_unknown_fields)]
 pub struct Dns {
     /// Name servers: IP addresses, with a port when it is not 53. Empty for those of /etc/resolv.conf.
+    #[schemars(extend("x-applies" = "live"))]
     pub servers: NameServers,
 }
 
@@ -72,10 +79,12 @@ pub struct Dns {
 #[serde(default, deny_unknown_fields)]
 pub struct Shutdown {
     /// Seconds that requests in flight get to finish after SIGTERM; fractions are allowed.
+    #[schemars(extend("x-applies" = "live"))]
     pub drain_timeout: Seconds,
     /// Seconds between the moment when `/status/ready` says no and the end of accepting connections: load balancers that ask it
     /// send their requests elsewhere meanwhile. A second signal ends the wait. Fractions are allowed.
     #[schemars(range(max = 3600))]
+    #[schemars(extend("x-applies" = "live"))]
     pub readiness_delay: Seconds,
 }
 

@@ -27,7 +27,7 @@ impl House {
         let authority = Authority::new(Arc::new(store.clone()), fixture::empty());
         let life = Arc::new(Life::default());
         life.begin();
-        let control = Control::new(authority, target::Options::default(), life.clone());
+        let control = Control::new(authority, Arc::default(), life.clone());
         Self {
             control: Arc::new(control),
             life,
