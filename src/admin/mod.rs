@@ -20,7 +20,6 @@ mod read;
 mod references;
 mod schema;
 mod sections;
-mod serve;
 mod stamp;
 mod validate;
 mod write;
@@ -31,7 +30,6 @@ mod tests;
 
 pub use auth::{AdminKeys, EmptyKey, Role};
 pub use dispatch::router;
-pub use serve::serve;
 
 use std::{
     sync::{

@@ -6,15 +6,19 @@ use super::{
 };
 use crate::{
     admin,
-    listener::Stop,
+    listener::{Stop, endpoint},
     observe::Metrics,
     settings::{KeyOrigin, Settings, admin_keys},
     status::{self, Life, Readings},
     sync::Authority,
 };
 use futures::future::BoxFuture;
-use std::{net::SocketAddr, sync::Arc, time::Instant};
-use tokio::{net::TcpListener, runtime::Handle};
+use std::{
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use tokio::{net::TcpListener, runtime::Handle, task::JoinHandle};
 
 /// The endpoints, bound and not served yet.
 pub(super) struct Endpoints {
@@ -56,17 +60,17 @@ impl Endpoints {
             let api = Arc::new(admin::Admin::new(authority.clone(), keys, options));
             let router = admin::router(api.clone());
             admin_api = Some(api);
-            all.push(Box::pin(admin::serve(listener, router, stopped())));
+            all.push(Box::pin(endpoint::serve(listener, router, stopped())));
         }
         let api = status::Control::new(authority.clone(), readings.clone(), life.clone());
         let router = status::control_router(Arc::new(api));
         let listener = listen("control.listen", settings.control.listen.0, sockets)?;
-        all.push(Box::pin(serve(listener, router, stopped())));
+        all.push(Box::pin(endpoint::serve(listener, router, stopped())));
         let page = metrics.clone();
         let page = move || page.page(Instant::now()).map_err(|e| e.to_string());
         let router = status::metrics_router(page, &settings.metrics.path);
         let listener = listen("metrics.listen", settings.metrics.listen.0, sockets)?;
-        all.push(Box::pin(serve(listener, router, stopped())));
+        all.push(Box::pin(endpoint::serve(listener, router, stopped())));
         Ok(Self {
             serving: all,
             admin: admin_api,
@@ -74,20 +78,22 @@ impl Endpoints {
     }
 
     /// Serves them.
-    pub(super) fn serve(self, runtime: &Handle) {
-        for endpoint in self.serving {
-            runtime.spawn(endpoint);
-        }
+    pub(super) fn serve(self, runtime: &Handle) -> Serving {
+        let serving = self.serving.into_iter();
+        Serving(serving.map(|endpoint| runtime.spawn(endpoint)).collect())
     }
 }
 
-async fn serve(
-    listener: TcpListener,
-    router: axum::Router,
-    stopped: impl Future<Output = ()> + Send + 'static,
-) {
-    if let Err(error) = status::serve(listener, router, stopped).await {
-        tracing::error!(%error, "an endpoint is served no more");
+/// Endpoints that are served.
+pub(super) struct Serving(Vec<JoinHandle<()>>);
+
+impl Serving {
+    /// Waits until they have answered what was under way when they were told to stop, at most for `limit`.
+    pub(super) async fn ended(self, limit: Duration) {
+        let all = futures::future::join_all(self.0);
+        if tokio::time::timeout(limit, all).await.is_err() {
+            tracing::warn!("requests to the Admin API or the control API were not finished");
+        }
     }
 }
 

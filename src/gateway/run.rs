@@ -86,6 +86,7 @@ fn start(
     let program = std::env::current_exe().map_err(Failure::new)?;
     let path = arguments.settings.config.clone();
     let written = Written::read(path.as_deref(), environment()).map_err(Failure::new)?;
+    let readings = Arc::new(Readings::of(path.clone()));
     let settings = written.settings().clone();
     observe::log::install(&settings.log).map_err(Failure::new)?;
     let control = tokio::runtime::Builder::new_multi_thread()
@@ -132,7 +133,6 @@ fn start(
     control.spawn(count_changes(authority.clone(), metrics.clone()));
     control.spawn(error_log::ship(authority.clone()));
     control.spawn(memory::follow(authority.status()));
-    let readings = Arc::new(Readings::of(path.clone()));
     export(&metrics, &authority, &readings).map_err(Failure::new)?;
     let house = House {
         path,
@@ -295,12 +295,11 @@ fn serve(control: Runtime, house: House<'_>) -> Result<(), Failure> {
         notify: notify.clone(),
         leaving: ends.clone(),
     };
-    let mut endpoints = Some(endpoints);
-    if predecessor.is_none()
-        && let Some(endpoints) = endpoints.take()
-    {
-        endpoints.serve(control.handle());
-    }
+    // With a predecessor, that one answers until this one serves.
+    let (early, late) = match predecessor {
+        None => (Some(endpoints.serve(control.handle())), None),
+        Some(_) => (None, Some(endpoints)),
+    };
     let workers = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(settings.worker_threads().get())
         .thread_name("crossway")
@@ -338,9 +337,7 @@ fn serve(control: Runtime, house: House<'_>) -> Result<(), Failure> {
     }
     let finishers = authority.state().workshop().shared.finishers().clone();
     life.begin();
-    if let Some(endpoints) = endpoints.take() {
-        endpoints.serve(control.handle());
-    }
+    let late = late.map(|endpoints| endpoints.serve(control.handle()));
     if let Some(predecessor) = predecessor {
         predecessor.serving();
     }
@@ -371,6 +368,11 @@ fn serve(control: Runtime, house: House<'_>) -> Result<(), Failure> {
         sockets.close();
         if end != End::Now {
             drain(metrics, in_force.get().shutdown.drain_timeout.0).await;
+            if end == End::HandOver
+                && let Some(endpoints) = early.or(late)
+            {
+                endpoints.ended(FINISH).await;
+            }
             if !finishers.finish(FINISH).await {
                 tracing::warn!("not everything that waited in queues could be sent");
             }

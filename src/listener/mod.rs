@@ -7,6 +7,7 @@ mod bind;
 mod connection;
 mod counters;
 mod crowd;
+pub mod endpoint;
 pub mod http;
 pub mod proxy_protocol;
 mod socket;

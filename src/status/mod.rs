@@ -12,14 +12,12 @@ mod question;
 mod readings;
 mod ready;
 mod schema;
-mod serve;
 mod standing;
 #[cfg(test)]
 mod tests;
 
 pub use health::health_reports;
 pub use metrics::metrics_router;
-pub use serve::serve;
 
 use crate::{compile::State as Compiled, sync::Authority};
 use axum::{

@@ -209,11 +209,12 @@ async fn no_request_sees_half_of_a_change_and_none_is_lost() {
         let text = text.concat();
         let lines = text.lines().filter_map(|line| line.split_once(' '));
         lines
+            .filter(|(_, target)| seen.contains_key(*target))
             .map(|(name, target)| (target.to_owned(), name.to_owned()))
             .collect::<BTreeMap<_, _>>()
     };
     wait_until("all requests are logged", PATIENCE, || {
-        logged().len() >= seen.len()
+        logged().len() == seen.len()
     })
     .await;
     assert!(logged() == seen, "each in the log of its settings");
@@ -240,7 +241,7 @@ async fn the_access_log_goes_elsewhere_in_another_form_or_nowhere() {
     here.takes(&settings("d", "queue: 64")).await;
     here.gateway.get("/4").await.expect_status(200);
     wait_until("all is written", PATIENCE, || {
-        read("a") == "/1\n" && read("b").contains("/2") && read("d") == "/4\n"
+        read("a").ends_with("/1\n") && read("b").contains("/2") && read("d") == "/4\n"
     })
     .await;
     let line: Value = serde_json::from_str(read("b").trim()).unwrap();
@@ -378,8 +379,12 @@ async fn what_needs_a_restart_waits_for_it_and_is_named() {
     let metrics = here.gateway.metrics().await;
     assert!(metrics.contains("apisix_settings_awaiting_restart 1"));
     here.takes("server_header: new\n").await;
-    let metrics = here.gateway.metrics().await;
-    assert!(metrics.contains("apisix_settings_awaiting_restart 0"));
+    // The page is made anew every now and then.
+    eventually("the metrics have it", PATIENCE, async || {
+        let metrics = here.gateway.metrics().await;
+        metrics.contains("apisix_settings_awaiting_restart 0")
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -426,7 +431,7 @@ fn reference() -> BTreeMap<String, bool> {
     for line in page.lines() {
         if let Some(name) = line.strip_prefix("### `") {
             key = Some(name.trim_end_matches('`').to_owned());
-        } else if line.starts_with("`CROSSWAY_") {
+        } else if line.starts_with("`CROSSWAY_") && key.is_some() {
             let live = line.ends_with(" · live");
             assert!(live || line.ends_with(" · needs a restart"), "{line}");
             keys.insert(key.take().unwrap(), live);
