@@ -11,7 +11,7 @@ use axum::{
 use serde_json::{Value, json};
 
 use super::{
-    Admin,
+    Admin, Options,
     error::{Failure, Said},
 };
 use crate::{
@@ -99,32 +99,32 @@ impl From<Failure> for Answer {
 
 impl Admin {
     /// An answer with what every answer carries.
-    pub(super) fn respond(&self, answer: Answer) -> Response {
+    pub(super) fn respond(&self, answer: Answer, options: &Options) -> Response {
         let mut response = Response::new(Body::from(answer.body));
         *response.status_mut() = answer.status;
         let headers = response.headers_mut();
         *headers = answer.headers;
-        headers.insert(SERVER, self.options.server_header.clone());
+        headers.insert(SERVER, options.server_header.clone());
         headers.insert(
             HeaderName::from_static("x-api-version"),
             HeaderValue::from_static("v3"),
         );
-        if self.options.cors {
+        if options.cors {
             fill(headers, CORS);
         }
         response
     }
 
     /// The answer to `OPTIONS` where other origins are let in.
-    pub(super) fn preflight(&self) -> Response {
+    pub(super) fn preflight(&self, options: &Options) -> Response {
         let mut answer = Answer::text(StatusCode::OK, "");
         fill(&mut answer.headers, PREFLIGHT);
-        self.respond(answer)
+        self.respond(answer, options)
     }
 
     /// A document's key as clients see it: `/apisix/routes/1`.
     pub(super) fn shown_key(&self, key: &str) -> String {
-        format!("{}/{key}", self.options.prefix)
+        format!("{}/{key}", self.rules.load().options.prefix)
     }
 
     /// Which fields are secret.

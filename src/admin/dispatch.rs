@@ -11,7 +11,7 @@ use axum::{
 };
 
 use super::{
-    Admin,
+    Admin, Rules,
     answer::Answer,
     auth::Role,
     body,
@@ -20,6 +20,7 @@ use super::{
     query::Query,
 };
 use crate::model::{Kind, Verbs};
+use crossway_sdk::expr::IpSet;
 
 /// Where all of it is.
 const BASE: &str = "/apisix/admin";
@@ -37,19 +38,18 @@ pub fn router(admin: Arc<Admin>) -> Router {
 
 async fn handle(State(admin): State<Arc<Admin>>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
-    if !admin.lets_in(&parts) {
+    let rules = admin.rules.load_full();
+    let options = &rules.options;
+    if !lets_in(&options.allow, &parts) {
         let html = HeaderValue::from_static("text/html");
-        return admin.respond(Answer::of(
-            StatusCode::FORBIDDEN,
-            html,
-            FORBIDDEN.to_owned(),
-        ));
+        let refused = Answer::of(StatusCode::FORBIDDEN, html, FORBIDDEN.to_owned());
+        return admin.respond(refused, options);
     }
-    if parts.method == Method::OPTIONS && admin.options.cors {
-        return admin.preflight();
+    if parts.method == Method::OPTIONS && options.cors {
+        return admin.preflight(options);
     }
-    let answer = admin.answer(parts, body).await;
-    admin.respond(answer.unwrap_or_else(Answer::from))
+    let answer = admin.answer(parts, body, &rules).await;
+    admin.respond(answer.unwrap_or_else(Answer::from), options)
 }
 
 /// A request that may be answered.
@@ -57,20 +57,22 @@ pub(super) struct Call {
     pub(super) parts: Parts,
     pub(super) query: Query,
     pub(super) role: Role,
+    /// What it is judged by.
+    rules: Arc<Rules>,
+}
+
+/// Whether the client's address is one of those that may connect. Without an address only an open door lets in.
+fn lets_in(allow: &IpSet, parts: &Parts) -> bool {
+    let from = parts.extensions.get::<ConnectInfo<SocketAddr>>();
+    allow.is_empty() || from.is_some_and(|ConnectInfo(from)| allow.contains(from.ip()))
 }
 
 impl Admin {
-    /// Whether the client's address is one of those that may connect. Without an address only an open door lets in.
-    fn lets_in(&self, parts: &Parts) -> bool {
-        let from = parts.extensions.get::<ConnectInfo<SocketAddr>>();
-        let allow = &self.options.allow;
-        allow.is_empty() || from.is_some_and(|ConnectInfo(from)| allow.contains(from.ip()))
-    }
-
     async fn answer(
         self: &Arc<Self>,
         parts: Parts,
         body: axum::body::Body,
+        rules: &Arc<Rules>,
     ) -> Result<Answer, Failure> {
         let path = parts.uri.path().strip_prefix(BASE).unwrap_or_default();
         let segments = segments(path);
@@ -78,13 +80,18 @@ impl Admin {
             return Ok(Answer::empty(StatusCode::OK));
         }
         let query = Query::parse(parts.uri.query().unwrap_or_default());
-        let role = if self.options.key_required {
-            self.keys.admit(&parts.method, &parts.headers, &query)?
+        let role = if rules.options.key_required {
+            rules.keys.admit(&parts.method, &parts.headers, &query)?
         } else {
             Role::Admin
         };
         let target = target(&segments)?;
-        let call = Call { parts, query, role };
+        let call = Call {
+            parts,
+            query,
+            role,
+            rules: rules.clone(),
+        };
         self.answer_to(target, call, body).await
     }
 
@@ -140,7 +147,7 @@ impl Admin {
             let id = address.id.as_deref().ok_or_else(Failure::not_found)?;
             return self.read(address, id, call.role).await;
         }
-        if kind == Kind::StreamRoute && !self.options.stream {
+        if kind == Kind::StreamRoute && !call.rules.options.stream {
             return Err(Failure::bad(
                 "stream mode is disabled, can not add stream routes",
             ));
@@ -160,7 +167,7 @@ impl Admin {
     }
 
     async fn body(&self, call: &Call, body: axum::body::Body) -> Result<bytes::Bytes, Failure> {
-        body::read(&call.parts.headers, body, self.options.max_body).await
+        body::read(&call.parts.headers, body, call.rules.options.max_body).await
     }
 }
 

@@ -20,7 +20,6 @@ mod read;
 mod references;
 mod schema;
 mod sections;
-mod serve;
 mod stamp;
 mod validate;
 mod write;
@@ -31,7 +30,6 @@ mod tests;
 
 pub use auth::{AdminKeys, EmptyKey, Role};
 pub use dispatch::router;
-pub use serve::serve;
 
 use std::{
     sync::{
@@ -41,6 +39,7 @@ use std::{
     time::Duration,
 };
 
+use arc_swap::ArcSwap;
 use axum::http::HeaderValue;
 use crossway_sdk::expr::IpSet;
 use tokio::sync::{Mutex, RwLock};
@@ -93,11 +92,16 @@ impl Options {
     }
 }
 
+/// Who may call, and what the operator decided. A call is judged by one of these from its beginning to its end.
+struct Rules {
+    keys: AdminKeys,
+    options: Options,
+}
+
 /// The Admin API over one authority.
 pub struct Admin {
     authority: Arc<Authority>,
-    keys: AdminKeys,
-    options: Options,
+    rules: ArcSwap<Rules>,
     /// Writes that no other one can contradict hold it together; those whose rules span documents hold it alone.
     turn: RwLock<()>,
     /// The newest revision that was written here.
@@ -112,13 +116,17 @@ impl Admin {
     pub fn new(authority: Arc<Authority>, keys: AdminKeys, options: Options) -> Self {
         Self {
             authority,
-            keys,
-            options,
+            rules: ArcSwap::from_pointee(Rules { keys, options }),
             turn: RwLock::new(()),
             written: AtomicU64::new(0),
             numbered: AtomicU64::new(0),
             standalone: Mutex::default(),
         }
+    }
+
+    /// Takes other keys and options for the calls that come from now on.
+    pub fn renew(&self, keys: AdminKeys, options: Options) {
+        self.rules.store(Arc::new(Rules { keys, options }));
     }
 
     /// Waits until everything that was written here serves, as far as that can be waited for.

@@ -15,7 +15,7 @@ pub struct Arguments {
 /// What to do.
 #[derive(Debug, PartialEq, Subcommand)]
 pub enum Command {
-    /// Serve until told to stop (SIGTERM: finish what is in flight; SIGINT: at once; SIGUSR2: have the binary that lies there now take over).
+    /// Serve until told to stop (SIGTERM: finish what is in flight; SIGINT: at once; SIGHUP: read the settings again; SIGUSR2: have the binary that lies there now take over).
     Run(Run),
     /// Judge settings and resources without serving; the exit status is 0 when they are good.
     Check(Check),

@@ -28,7 +28,7 @@ use crate::{
     chain::{Chain, Entry, Level},
     matcher::{Matcher, SessionMatcher, SessionSpec},
     model::{self, Kind, ResourceKey},
-    snapshot::{ConsumerEntry, Consumers, Route, Snapshot, StreamRoute},
+    snapshot::{Conduct, ConsumerEntry, Consumers, Route, Snapshot, StreamRoute},
     tls::Certificates,
     upstream::Upstream,
 };
@@ -78,6 +78,7 @@ pub struct State {
     retired: Vec<Arc<Upstream>>,
     changing: Arc<Changing>,
     secret_uses: OrdMap<ResourceKey, Arc<[secrets::Use]>>,
+    conduct: Arc<Conduct>,
 }
 
 /// The change that is being compiled, for plugins whose places of use must agree with each other.
@@ -150,6 +151,7 @@ impl State {
             retired: Vec::new(),
             changing: Arc::default(),
             secret_uses: OrdMap::new(),
+            conduct: Arc::default(),
         }
     }
 
@@ -415,7 +417,20 @@ impl State {
             certificates: self.certificates.clone(),
             documents: self.documents.clone(),
             metadata: self.metadata.clone(),
+            conduct: self.conduct.clone(),
         }
+    }
+
+    /// What the settings say of traffic.
+    pub fn conduct(&self) -> &Arc<Conduct> {
+        &self.conduct
+    }
+
+    /// Takes what the settings say of traffic now. Documents are not compiled anew for it.
+    pub fn set_conduct(&mut self, conduct: Arc<Conduct>) {
+        let certificates = Arc::make_mut(&mut self.certificates);
+        certificates.fall_back_to(conduct.fallback_sni.clone());
+        self.conduct = conduct;
     }
 
     /// Upstreams that were built since this was last asked; they want to be started once the snapshot serves.

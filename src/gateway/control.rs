@@ -6,73 +6,99 @@ use super::{
 };
 use crate::{
     admin,
-    listener::Stop,
+    listener::{Stop, endpoint},
     observe::Metrics,
-    settings::{KeyOrigin, Role, Settings, admin_keys},
-    status::{self, Life},
+    settings::{KeyOrigin, Settings, admin_keys},
+    status::{self, Life, Readings},
     sync::Authority,
 };
 use futures::future::BoxFuture;
-use std::{net::SocketAddr, sync::Arc, time::Instant};
-use tokio::{net::TcpListener, runtime::Handle};
+use std::{
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use tokio::{net::TcpListener, runtime::Handle, task::JoinHandle};
 
 /// The endpoints, bound and not served yet.
-pub(super) struct Endpoints(Vec<BoxFuture<'static, ()>>);
+pub(super) struct Endpoints {
+    serving: Vec<BoxFuture<'static, ()>>,
+    /// The Admin API, when there is one.
+    pub(super) admin: Option<Arc<admin::Admin>>,
+}
+
+/// What the endpoints look at.
+pub(super) struct View<'a> {
+    pub(super) settings: &'a Settings,
+    pub(super) authority: &'a Arc<Authority>,
+    pub(super) metrics: &'a Arc<Metrics>,
+    pub(super) life: &'a Arc<Life>,
+    pub(super) readings: &'a Arc<Readings>,
+}
 
 impl Endpoints {
     /// Binds them. They answer until the process ends, since readiness has to be seen to turn false, or until `stop` when
     /// another process goes on with their sockets. To be called inside the runtime that is to serve.
-    pub(super) fn bind(
-        settings: &Settings,
-        authority: &Arc<Authority>,
-        metrics: &Arc<Metrics>,
-        life: &Arc<Life>,
-        sockets: &Sockets,
-        stop: &Stop,
-    ) -> Result<Self, Failure> {
+    pub(super) fn bind(view: &View<'_>, sockets: &Sockets, stop: &Stop) -> Result<Self, Failure> {
         let stopped = || {
             let mut stop = stop.clone();
             async move { stop.given().await }
         };
+        let View {
+            settings,
+            authority,
+            metrics,
+            life,
+            readings,
+        } = *view;
         let mut all: Vec<BoxFuture<'static, ()>> = Vec::new();
+        let mut admin_api = None;
         if settings.admin.enabled {
             let listener = listen("admin.listen", settings.admin.listen.0, sockets)?;
-            let router = admin::router(Arc::new(admin(settings, authority)?));
-            all.push(Box::pin(admin::serve(listener, router, stopped())));
+            let keys = admin_keys_of(settings)?;
+            let options = options::of_admin(settings);
+            let api = Arc::new(admin::Admin::new(authority.clone(), keys, options));
+            let router = admin::router(api.clone());
+            admin_api = Some(api);
+            all.push(Box::pin(endpoint::serve(listener, router, stopped())));
         }
-        let paths = options::of_proxy(settings).target;
-        let api = status::Control::new(authority.clone(), paths, life.clone());
+        let api = status::Control::new(authority.clone(), readings.clone(), life.clone());
         let router = status::control_router(Arc::new(api));
         let listener = listen("control.listen", settings.control.listen.0, sockets)?;
-        all.push(Box::pin(serve(listener, router, stopped())));
+        all.push(Box::pin(endpoint::serve(listener, router, stopped())));
         let page = metrics.clone();
         let page = move || page.page(Instant::now()).map_err(|e| e.to_string());
         let router = status::metrics_router(page, &settings.metrics.path);
         let listener = listen("metrics.listen", settings.metrics.listen.0, sockets)?;
-        all.push(Box::pin(serve(listener, router, stopped())));
-        Ok(Self(all))
+        all.push(Box::pin(endpoint::serve(listener, router, stopped())));
+        Ok(Self {
+            serving: all,
+            admin: admin_api,
+        })
     }
 
     /// Serves them.
-    pub(super) fn serve(self, runtime: &Handle) {
-        for endpoint in self.0 {
-            runtime.spawn(endpoint);
+    pub(super) fn serve(self, runtime: &Handle) -> Serving {
+        let serving = self.serving.into_iter();
+        Serving(serving.map(|endpoint| runtime.spawn(endpoint)).collect())
+    }
+}
+
+/// Endpoints that are served.
+pub(super) struct Serving(Vec<JoinHandle<()>>);
+
+impl Serving {
+    /// Waits until they have answered what was under way when they were told to stop, at most for `limit`.
+    pub(super) async fn ended(self, limit: Duration) {
+        let all = futures::future::join_all(self.0);
+        if tokio::time::timeout(limit, all).await.is_err() {
+            tracing::warn!("requests to the Admin API or the control API were not finished");
         }
     }
 }
 
-async fn serve(
-    listener: TcpListener,
-    router: axum::Router,
-    stopped: impl Future<Output = ()> + Send + 'static,
-) {
-    if let Err(error) = status::serve(listener, router, stopped).await {
-        tracing::error!(%error, "an endpoint is served no more");
-    }
-}
-
-/// The Admin API with its keys; without one in the settings, the first start makes it.
-fn admin(settings: &Settings, authority: &Arc<Authority>) -> Result<admin::Admin, Failure> {
+/// The keys of the Admin API; without one in the settings, the first start makes it.
+pub(super) fn admin_keys_of(settings: &Settings) -> Result<admin::AdminKeys, Failure> {
     if settings.admin.key.is_none() && settings.admin.keys.is_empty() {
         open::data_dir(&settings.data_dir)?;
     }
@@ -86,18 +112,7 @@ fn admin(settings: &Settings, authority: &Arc<Authority>) -> Result<admin::Admin
         }
         KeyOrigin::Settings => {}
     }
-    let role = |role| match role {
-        Role::Admin => admin::Role::Admin,
-        Role::Viewer => admin::Role::Viewer,
-    };
-    let keys = keys.iter().map(|k| (k.key.expose(), role(k.role)));
-    let keys = admin::AdminKeys::new(keys).map_err(Failure::new)?;
-    let mut options = admin::Options::new(settings.admin.server_header.value().clone());
-    options.max_body = settings.admin.max_body_size;
-    options.cors = settings.admin.cors;
-    options.allow = settings.admin.allow.set().clone();
-    options.stream = settings.stream.enabled();
-    Ok(admin::Admin::new(authority.clone(), keys, options))
+    options::admin_keys(&keys).map_err(Failure::new)
 }
 
 fn listen(setting: &str, address: SocketAddr, sockets: &Sockets) -> Result<TcpListener, Failure> {

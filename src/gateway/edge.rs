@@ -3,13 +3,12 @@
 use super::{
     Failure,
     connections::Counted,
-    options,
     sockets::{self, Sockets},
 };
 use crate::{
     listener::{
-        Address, Bound, Census, Counters, Edge, Listener, ProxyProtocol, Reason, Serve,
-        SocketOptions, Stop, Tls,
+        Address, Bound, Census, Counters, Edge, Govern, Listener, Reason, Serve, SocketOptions,
+        Stop, Tls,
     },
     observe::{
         Metrics,
@@ -50,9 +49,8 @@ pub(super) fn bind_all(
         let listener = Listener {
             setting,
             socket: socket_options(settings),
-            proxy_protocol: proxy_protocol(settings, &address),
+            proxy_protocol: has_proxy_protocol(settings, &address),
             tls,
-            handshake_timeout: settings.limits.tls_handshake_timeout.0,
             serve: http.clone(),
             address,
         };
@@ -88,18 +86,13 @@ pub(super) fn bind(listener: &Listener, sockets: &Sockets) -> Result<Bound, Fail
 
 /// What all listeners share.
 pub(super) fn edge(
-    settings: &Settings,
+    govern: Arc<dyn Govern>,
     metrics: &Metrics,
     counters: Arc<Counters>,
 ) -> Result<Arc<Edge>, Failure> {
     export(metrics, counters.clone()).map_err(Failure::new)?;
     let census: Arc<dyn Census> = Arc::new(Counted(metrics.traffic().clone()));
-    Ok(Edge::new(
-        options::connections(settings),
-        settings.limits.connections_per_client,
-        census,
-        counters,
-    ))
+    Ok(Edge::new(govern, census, counters))
 }
 
 fn export(metrics: &Metrics, counters: Arc<Counters>) -> Result<(), prometheus::Error> {
@@ -127,15 +120,12 @@ pub(super) fn socket_options(settings: &Settings) -> SocketOptions {
     }
 }
 
-fn proxy_protocol(settings: &Settings, address: &Address) -> Option<ProxyProtocol> {
-    let protocol = &settings.listen.proxy_protocol;
+/// Whether connections to this address begin with a PROXY protocol header.
+fn has_proxy_protocol(settings: &Settings, address: &Address) -> bool {
     let is_this = |endpoint: &Endpoint| match (endpoint, address) {
         (Endpoint::Tcp(one), Address::Tcp(other)) => one == other,
         (Endpoint::Unix(one), Address::Unix(other)) => one == other,
         _ => false,
     };
-    protocol.on.iter().any(is_this).then(|| ProxyProtocol {
-        trusted: protocol.trusted.set().clone(),
-        timeout: protocol.timeout.0,
-    })
+    settings.listen.proxy_protocol.on.iter().any(is_this)
 }

@@ -34,7 +34,7 @@ async fn answer(parts: Parts, arguments: &cli::Explain) -> Result<Explanation, F
     }
     let settings = Settings::load(arguments.settings.config.as_deref(), environment())
         .map_err(Failure::new)?;
-    question.paths = options::of_proxy(&settings).target;
+    question.paths = options::of_requests(&settings).target;
     let kind = settings.store.kind();
     if kind != StoreKind::File {
         // A running gateway knows best: its store, and the health of its nodes.

@@ -1,5 +1,6 @@
 //! The gateway as a whole: what it is made of, and its commands. A custom binary adds plugins and balancers here.
 
+mod access_logs;
 mod check;
 mod connections;
 mod control;
@@ -14,6 +15,7 @@ mod notify;
 mod open;
 mod options;
 mod ready;
+mod reload;
 mod reports;
 mod rotate;
 mod run;

@@ -1,5 +1,6 @@
 //! Tells systemd how the service stands, over the socket that it names (sd_notify(3)). Without one nobody is told.
 
+use rustix::time::{ClockId, clock_gettime};
 use std::{
     ffi::OsStr,
     os::{
@@ -40,6 +41,19 @@ impl Notify {
     /// The gateway is about to leave.
     pub(super) fn stopping(&self) {
         self.say("STOPPING=1");
+    }
+
+    /// The gateway reads its settings again; [`reloaded`](Self::reloaded) follows.
+    pub(super) fn reloading(&self) {
+        let now = clock_gettime(ClockId::Monotonic);
+        let (seconds, nanoseconds) = (now.tv_sec.unsigned_abs(), now.tv_nsec.unsigned_abs());
+        let microseconds = seconds * 1_000_000 + nanoseconds / 1000;
+        self.say(&format!("RELOADING=1\nMONOTONIC_USEC={microseconds}"));
+    }
+
+    /// What came of it, in one line. The gateway serves in any case.
+    pub(super) fn reloaded(&self, status: &str) {
+        self.say(&format!("READY=1\nSTATUS={status}"));
     }
 
     fn say(&self, state: &str) {

@@ -1,11 +1,11 @@
 //! From settings to a store and an empty state: what `run`, `check` and `explain` have in common.
 
-use super::{Failure, Parts};
+use super::{Failure, Parts, options};
 use crate::{
     compile::Workshop,
     matcher::Mode,
-    secret::{self, Keyring, Sealer, Secrets},
-    settings::{RouterMode, Settings, StoreKind, TlsProtocol},
+    secret::{Keyring, Sealer, Secrets},
+    settings::{self, RouterMode, Settings, StoreKind, TlsProtocol},
     store::{Embedded, FileStore, HistoryLimit, Memory, Store, embedded::EmbeddedOptions},
     tls,
     upstream::{Environment, names::SystemResolver},
@@ -36,12 +36,7 @@ pub(super) fn workshop(
             )));
         }
     }
-    let servers: Vec<_> = settings.upstream.dns.servers.iter().collect();
-    let resolver = match servers.as_slice() {
-        [] => SystemResolver::from_system(),
-        servers => SystemResolver::with_servers(servers),
-    };
-    let resolver = Arc::new(resolver.map_err(Failure::new)?);
+    let resolver = resolver(settings)?;
     let ca_file = ca_file(settings)?;
     let ca = ca_file.as_ref().map(std::fs::read_to_string).transpose();
     let ca = ca.map_err(|e| Failure(format!("settings: upstream.ca_file: {e}")))?;
@@ -67,16 +62,18 @@ pub(super) fn workshop(
         shared: Default::default(),
         attributes: attributes(settings),
         live: Default::default(),
-        secrets: Secrets::new(
-            secret::Options {
-                ttl: settings.secrets.ttl.0,
-                retry: settings.secrets.retry.0,
-                keep: settings.secrets.keep.0,
-                timeout: settings.secrets.timeout.0,
-            },
-            ca.map(Into::into),
-        ),
+        secrets: Secrets::new(options::of_secrets(settings), ca.map(Into::into)),
     }))
+}
+
+/// Who answers for names of nodes.
+pub(super) fn resolver(settings: &Settings) -> Result<Arc<SystemResolver>, Failure> {
+    let servers: Vec<_> = settings.upstream.dns.servers.iter().collect();
+    let resolver = match servers.as_slice() {
+        [] => SystemResolver::from_system(),
+        servers => SystemResolver::with_servers(servers),
+    };
+    resolver.map(Arc::new).map_err(Failure::new)
 }
 
 /// The file with the authorities of nodes, which must be there and hold some: Pingora would trust nobody, or panic.
@@ -107,13 +104,10 @@ pub(super) fn ca_file(settings: &Settings) -> Result<Option<String>, Failure> {
 /// What all names share that are served over TLS.
 fn tls(settings: &Settings) -> Result<tls::Environment, Failure> {
     let settings = &settings.tls;
-    let staples = match &settings.ocsp_dir {
-        None => tls::Staples::none(),
-        Some(directory) => tls::Staples::open(directory).map_err(|e| {
-            let directory = directory.display();
-            Failure(format!("settings: tls.ocsp_dir: {directory}: {e}"))
-        })?,
-    };
+    let staples = tls::Staples::none();
+    staples
+        .move_to(settings.ocsp_dir.as_deref(), settings.ocsp_reload.0)
+        .map_err(|e| no_staples(settings, &e))?;
     let version = |protocol: &TlsProtocol| match protocol {
         TlsProtocol::V1_2 => tls::Version::Tls12,
         TlsProtocol::V1_3 => tls::Version::Tls13,
@@ -128,6 +122,15 @@ fn tls(settings: &Settings) -> Result<tls::Environment, Failure> {
         session_cache: settings.session_cache,
     };
     tls::Environment::new(options, staples).map_err(Failure::new)
+}
+
+/// The directory with OCSP responses cannot be read.
+pub(super) fn no_staples(settings: &settings::Tls, error: &std::io::Error) -> Failure {
+    let directory = settings.ocsp_dir.as_deref().unwrap_or(Path::new(""));
+    Failure(format!(
+        "settings: tls.ocsp_dir: {}: {error}",
+        directory.display()
+    ))
 }
 
 /// `plugin_attr`, and where plugins may keep files.

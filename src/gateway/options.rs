@@ -1,14 +1,21 @@
 //! From settings to what the data plane takes.
 
 use crate::{
-    listener::http::{self, head},
+    admin,
+    listener::{
+        Terms,
+        http::{self, head},
+    },
     matcher::target,
-    proxy::{AnswerLimits, Options},
-    settings::{DotSegments, DoubleSlash, ForwardedPath, PathPolicy, Settings},
+    observe::AccessLog,
+    secret,
+    settings::{AdminKey, DotSegments, DoubleSlash, ForwardedPath, PathPolicy, Role, Settings},
+    snapshot::{AnswerLimits, Conduct, RequestRules, SessionRules},
+    tls, upstream,
 };
 use pingora_core::{apps::HttpServerOptions, server::configuration::ServerConf};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 /// A client that does not take a piece of its response in this time is given up.
 const MOST_PATIENCE: Duration = Duration::from_secs(60);
@@ -16,8 +23,76 @@ const MOST_PATIENCE: Duration = Duration::from_secs(60);
 const LEAST_PATIENCE: Duration = Duration::from_secs(30);
 const PIECE: u64 = 64 * 1024;
 
-pub(super) fn of_proxy(settings: &Settings) -> Options {
-    Options {
+/// What traffic is held to.
+pub(super) fn conduct(settings: &Settings, access_log: Option<Arc<AccessLog>>) -> Conduct {
+    let fallback = settings.tls.fallback_sni.as_deref();
+    Conduct {
+        connections: Arc::new(terms(settings)),
+        requests: of_requests(settings),
+        sessions: of_sessions(settings),
+        access_log,
+        fallback_sni: fallback.map(|name| tls::normal(name).into()),
+    }
+}
+
+/// What connections are held to.
+fn terms(settings: &Settings) -> Terms {
+    let (limits, protocol) = (&settings.limits, &settings.listen.proxy_protocol);
+    let mut terms = Terms::new(of_http(settings));
+    terms.connections = connections(settings);
+    terms.per_client = limits.connections_per_client;
+    terms.handshake_timeout = limits.tls_handshake_timeout.0;
+    terms.proxy_trusted = protocol.trusted.set().clone();
+    terms.proxy_timeout = protocol.timeout.0;
+    terms
+}
+
+fn of_sessions(settings: &Settings) -> SessionRules {
+    let stream = &settings.stream;
+    SessionRules {
+        idle: stream.idle_timeout.0,
+        udp_idle: stream.udp_idle_timeout.0,
+        udp_sessions: stream.udp_sessions,
+        hello: stream.hello_timeout.0,
+        buffer: stream.buffer,
+        proxy_protocol: stream
+            .proxy_protocol_to_upstream
+            .then_some(upstream::ProxyProtocol::V1),
+    }
+}
+
+/// How long values of secret managers count.
+pub(super) fn of_secrets(settings: &Settings) -> secret::Options {
+    let secrets = &settings.secrets;
+    secret::Options {
+        ttl: secrets.ttl.0,
+        retry: secrets.retry.0,
+        keep: secrets.keep.0,
+        timeout: secrets.timeout.0,
+    }
+}
+
+pub(super) fn of_admin(settings: &Settings) -> admin::Options {
+    let admin = &settings.admin;
+    let mut options = admin::Options::new(admin.server_header.value().clone());
+    options.max_body = admin.max_body_size;
+    options.cors = admin.cors;
+    options.allow = admin.allow.set().clone();
+    options.stream = settings.stream.enabled();
+    options
+}
+
+/// The keys as the Admin API takes them.
+pub(super) fn admin_keys(keys: &[AdminKey]) -> Result<admin::AdminKeys, admin::EmptyKey> {
+    let role = |role| match role {
+        Role::Admin => admin::Role::Admin,
+        Role::Viewer => admin::Role::Viewer,
+    };
+    admin::AdminKeys::new(keys.iter().map(|k| (k.key.expose(), role(k.role))))
+}
+
+pub(super) fn of_requests(settings: &Settings) -> RequestRules {
+    RequestRules {
         server: Some(settings.server()),
         trusted: settings.trusted_addresses.set().clone(),
         target: of_paths(settings),
@@ -102,7 +177,7 @@ pub(super) fn of_pingora_http() -> HttpServerOptions {
 }
 
 /// The bounds of HTTP connections.
-pub(super) fn of_http(settings: &Settings) -> http::Options {
+fn of_http(settings: &Settings) -> http::Options {
     let limits = &settings.limits;
     let fields = limits.uri_bytes + limits.header_bytes + 32 * limits.header_count;
     http::Options {
@@ -132,7 +207,7 @@ pub(super) fn of_http(settings: &Settings) -> http::Options {
 }
 
 /// How many client connections there may be. Those to upstreams, the store and the logs need files, too.
-pub(super) fn connections(settings: &Settings) -> usize {
+fn connections(settings: &Settings) -> usize {
     match settings.limits.connections {
         0 => {
             let files = usize::try_from(most_files()).unwrap_or(usize::MAX);
@@ -155,3 +230,6 @@ fn most_files() -> u64 {
     };
     current.unwrap_or(u64::MAX)
 }
+
+#[cfg(test)]
+mod tests;

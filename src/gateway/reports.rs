@@ -1,9 +1,11 @@
-//! Where the data plane reports to: counters of requests and of plugins that failed, and the access log.
+//! Where the data plane reports to: counters of requests and of plugins that failed, and the access
+//! log that held when the request came.
 
 use crate::{
     listener::{Counters, Reason},
-    observe::{AccessLog, Metrics, metrics::Traffic},
+    observe::{Metrics, metrics::Traffic},
     proxy,
+    snapshot::Conduct,
 };
 use crossway_sdk::{
     request::{FailureKind, Request},
@@ -16,7 +18,6 @@ pub(super) struct Reports {
     /// The one of `metrics`, a step nearer.
     pub(super) traffic: Arc<Traffic>,
     pub(super) metrics: Arc<Metrics>,
-    pub(super) access_log: Option<Arc<AccessLog>>,
     /// Those of the edge.
     pub(super) stopped: Arc<Counters>,
 }
@@ -26,7 +27,7 @@ impl proxy::Reports for Reports {
         self.traffic.request_began();
     }
 
-    fn ended(&self, session: &Session, request: &Request) {
+    fn ended(&self, session: &Session, request: &Request, conduct: &Conduct) {
         self.traffic.request_ended();
         for failure in &request.failures {
             match failure.kind {
@@ -34,7 +35,7 @@ impl proxy::Reports for Reports {
                 FailureKind::Panic => self.metrics.plugins.panicked(failure.plugin),
             }
         }
-        if let Some(log) = &self.access_log {
+        if let Some(log) = &conduct.access_log {
             log.write(&View { session, request });
         }
     }

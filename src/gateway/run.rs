@@ -2,7 +2,8 @@
 
 use super::{
     Failure, Parts,
-    control::Endpoints,
+    access_logs::AccessLogs,
+    control::{Endpoints, View},
     drain::{self, End, Load, Signals},
     edge, error_log,
     handover::Predecessor,
@@ -10,6 +11,7 @@ use super::{
     memory,
     notify::Notify,
     open, options,
+    reload::{Hangups, InForce, Reload},
     reports::Reports,
     rotate::Rotations,
     sealed::Sealed,
@@ -21,13 +23,23 @@ use crate::{
     cli,
     compile::State,
     listener::{Counters, Stop, http::Http},
-    observe::{self, AccessLog, Metrics, metrics::Family},
+    observe::{
+        self, Metrics,
+        metrics::{Family, Kind},
+    },
     proxy::Proxy,
-    settings::{Settings, environment},
-    status::{self, Life},
+    settings::{Written, environment},
+    status::{self, Life, Readings},
     sync::Authority,
 };
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 use tokio::runtime::Runtime;
 
 /// A store that gives no configuration for so long at start ends the process: something is wrong that waiting does not mend.
@@ -36,6 +48,21 @@ const FIRST_CONFIGURATION: Duration = Duration::from_secs(120);
 const FINISH: Duration = Duration::from_secs(5);
 /// Threads for the Admin API, health checks, names and everything else that is not traffic.
 const CONTROL_THREADS: usize = 2;
+
+/// Readings of the settings by a gateway that serves.
+const RELOADS: Family = Family {
+    name: "settings_reloads_total",
+    help: "Settings read again on SIGHUP, by what came of it",
+    kind: Kind::Counter,
+    labels: &["result"],
+};
+/// What of them waits.
+const AWAITING_RESTART: Family = Family {
+    name: "settings_awaiting_restart",
+    help: "Settings that are written in another way than they are in force and need a restart",
+    kind: Kind::Gauge,
+    labels: &[],
+};
 
 /// Serves until told to stop.
 pub(super) fn run(parts: Parts, arguments: cli::Run) -> Result<(), Failure> {
@@ -57,8 +84,10 @@ fn start(
 ) -> Result<(), Failure> {
     // Before somebody puts another file in its place.
     let program = std::env::current_exe().map_err(Failure::new)?;
-    let settings = Settings::load(arguments.settings.config.as_deref(), environment())
-        .map_err(Failure::new)?;
+    let path = arguments.settings.config.clone();
+    let written = Written::read(path.as_deref(), environment()).map_err(Failure::new)?;
+    let readings = Arc::new(Readings::of(path.clone()));
+    let settings = written.settings().clone();
     observe::log::install(&settings.log).map_err(Failure::new)?;
     let control = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(CONTROL_THREADS)
@@ -66,6 +95,14 @@ fn start(
         .enable_all()
         .build()
         .map_err(Failure::new)?;
+    // Heard from now on, so that none ends a gateway that is about to serve.
+    let (hangups, rotations) = {
+        let _inside = control.enter();
+        (
+            Hangups::new().map_err(Failure::new)?,
+            Rotations::new().map_err(Failure::new)?,
+        )
+    };
     let metrics = Arc::new(Metrics::new(&settings.metrics.prefix).map_err(Failure::new)?);
     let workshop = open::workshop(
         parts,
@@ -74,15 +111,19 @@ fn start(
         control.handle().clone(),
         true,
     )?;
-    let staples = workshop.tls.staples.clone();
-    control.spawn(staples.follow(settings.tls.ocsp_reload.0));
+    control.spawn(workshop.tls.staples.clone().follow());
+    let dropped = metrics.access_log_dropped.clone();
+    let logs = Arc::new(AccessLogs::open(&settings.access_log, dropped)?);
+    control.spawn(rotations.follow(logs.clone()));
     if let Some(predecessor) = predecessor {
         predecessor.ask_for_store()?;
     }
     let authority = control.block_on(async {
         let store = open::store(&settings).await?;
         let store = Sealed::over(store, &workshop.sealer);
-        let authority = Authority::new(store, State::new(workshop));
+        let mut state = State::new(workshop);
+        state.set_conduct(Arc::new(options::conduct(&settings, logs.now())));
+        let authority = Authority::new(store, state);
         tokio::spawn(authority.clone().follow());
         tokio::spawn(authority.clone().follow_secrets());
         first_configuration(&authority).await?;
@@ -92,14 +133,16 @@ fn start(
     control.spawn(count_changes(authority.clone(), metrics.clone()));
     control.spawn(error_log::ship(authority.clone()));
     control.spawn(memory::follow(authority.status()));
-    let access_log = access_log(&settings, &metrics)?;
-    export(&metrics, &authority).map_err(Failure::new)?;
+    export(&metrics, &authority, &readings).map_err(Failure::new)?;
     let house = House {
-        settings: &settings,
+        path,
+        written,
         authority: &authority,
         metrics: &metrics,
         life,
-        access_log,
+        readings,
+        logs,
+        hangups,
         sockets,
         predecessor,
         program,
@@ -109,11 +152,14 @@ fn start(
 
 /// What serving takes.
 struct House<'a> {
-    settings: &'a Settings,
+    path: Option<PathBuf>,
+    written: Written,
     authority: &'a Arc<Authority>,
     metrics: &'a Arc<Metrics>,
     life: Arc<Life>,
-    access_log: Option<Arc<AccessLog>>,
+    readings: Arc<Readings>,
+    logs: Arc<AccessLogs>,
+    hangups: Hangups,
     sockets: Arc<Sockets>,
     predecessor: Option<&'a Predecessor>,
     program: PathBuf,
@@ -142,16 +188,22 @@ async fn first_configuration(authority: &Authority) -> Result<(), Failure> {
     }
 }
 
-fn access_log(
-    settings: &Settings,
-    metrics: &Arc<Metrics>,
-) -> Result<Option<Arc<AccessLog>>, Failure> {
-    let log = AccessLog::open(&settings.access_log, metrics.access_log_dropped.clone());
-    Ok(log.map_err(Failure::new)?.map(Arc::new))
-}
-
 /// Figures that are asked for when somebody scrapes.
-fn export(metrics: &Metrics, authority: &Arc<Authority>) -> Result<(), prometheus::Error> {
+fn export(
+    metrics: &Metrics,
+    authority: &Arc<Authority>,
+    readings: &Arc<Readings>,
+) -> Result<(), prometheus::Error> {
+    let of_settings = readings.clone();
+    metrics.export(RELOADS, move |samples| {
+        let (all, refused) = of_settings.counts();
+        samples.push(&["taken"], all.saturating_sub(refused) as f64);
+        samples.push(&["refused"], refused as f64);
+    })?;
+    let of_settings = readings.clone();
+    metrics.export(AWAITING_RESTART, move |samples| {
+        samples.push(&[], of_settings.awaiting() as f64);
+    })?;
     let of_nodes = authority.clone();
     metrics.export(Family::UPSTREAM_STATUS, move |samples| {
         for report in status::health_reports(&of_nodes.state()) {
@@ -202,27 +254,52 @@ async fn count_changes(authority: Arc<Authority>, metrics: Arc<Metrics>) {
 /// Serves until a signal ends it.
 fn serve(control: Runtime, house: House<'_>) -> Result<(), Failure> {
     let House {
-        settings,
+        path,
+        written,
         authority,
         metrics,
         life,
-        access_log,
+        readings,
+        logs,
+        hangups,
         sockets,
         predecessor,
         program,
     } = house;
+    let settings = written.settings().clone();
+    let settings = &settings;
     // The word for the endpoints beside the traffic. They answer to the end, unless another process answers in their place.
     let (leaving, left) = Stop::new();
-    let mut endpoints = {
+    let endpoints = {
         let _inside = control.enter();
-        let bound = Endpoints::bind(settings, authority, metrics, &life, &sockets, &left)?;
-        Some(bound)
+        let view = View {
+            settings,
+            authority,
+            metrics,
+            life: &life,
+            readings: &readings,
+        };
+        Endpoints::bind(&view, &sockets, &left)?
     };
-    if predecessor.is_none()
-        && let Some(endpoints) = endpoints.take()
-    {
-        endpoints.serve(control.handle());
-    }
+    let in_force = InForce::new(settings);
+    let notify = Arc::new(Notify::from_environment());
+    let ends = Arc::new(AtomicBool::new(false));
+    let reload = Reload {
+        path,
+        written,
+        in_force: in_force.clone(),
+        authority: authority.clone(),
+        admin: endpoints.admin.clone(),
+        logs: logs.clone(),
+        readings,
+        notify: notify.clone(),
+        leaving: ends.clone(),
+    };
+    // With a predecessor, that one answers until this one serves.
+    let (early, late) = match predecessor {
+        None => (Some(endpoints.serve(control.handle())), None),
+        Some(_) => (None, Some(endpoints)),
+    };
     let workers = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(settings.worker_threads().get())
         .thread_name("crossway")
@@ -233,25 +310,19 @@ fn serve(control: Runtime, house: House<'_>) -> Result<(), Failure> {
     let reports = Arc::new(Reports {
         traffic: metrics.traffic().clone(),
         metrics: metrics.clone(),
-        access_log: access_log.clone(),
         stopped: counters.clone(),
     });
-    let proxy = Proxy::new(authority.current(), options::of_proxy(settings), reports);
+    let proxy = Proxy::new(authority.current(), reports);
     let mut proxy = pingora_proxy::http_proxy(&Arc::new(options::of_pingora(settings)), proxy);
     proxy.server_options = Some(options::of_pingora_http());
-    let edge = edge::edge(settings, metrics, counters.clone())?;
-    let http = Arc::new(Http::new(
-        Arc::new(proxy),
-        options::of_http(settings),
-        counters,
-    ));
+    let edge = edge::edge(authority.current(), metrics, counters.clone())?;
+    let http = Arc::new(Http::new(Arc::new(proxy), authority.current(), counters));
     let tls = Arc::new(Handshakes(authority.current()));
-    let (mut signals, rotations, mut upgrade) = {
+    let (mut signals, mut upgrade) = {
         let _inside = control.enter();
         let store = authority.store().clone();
         (
             Signals::new().map_err(Failure::new)?,
-            Rotations::new().map_err(Failure::new)?,
             Upgrade::new(program, sockets.clone(), store).map_err(Failure::new)?,
         )
     };
@@ -265,22 +336,20 @@ fn serve(control: Runtime, house: House<'_>) -> Result<(), Failure> {
         edge::accept_all(bound, &edge, &stop);
         streams.serve(&edge, &stop)?;
     }
-    control.spawn(rotations.follow(access_log.clone()));
     let finishers = authority.state().workshop().shared.finishers().clone();
-    let notify = Notify::from_environment();
     life.begin();
-    if let Some(endpoints) = endpoints.take() {
-        endpoints.serve(control.handle());
-    }
+    let late = late.map(|endpoints| endpoints.serve(control.handle()));
     if let Some(predecessor) = predecessor {
         predecessor.serving();
     }
     notify.ready();
+    control.spawn(reload.follow(hangups));
     control.block_on(async {
         let mut end = tokio::select! {
             end = signals.wait() => end,
             () = upgrade.done() => End::HandOver,
         };
+        ends.store(true, Ordering::Release);
         if end == End::HandOver {
             // The service stays ready: that of the other process.
             leaving.hand_over();
@@ -288,7 +357,7 @@ fn serve(control: Runtime, house: House<'_>) -> Result<(), Failure> {
         } else {
             life.end();
             notify.stopping();
-            let delay = settings.shutdown.readiness_delay.0;
+            let delay = in_force.get().shutdown.readiness_delay.0;
             if end == End::Drain && !delay.is_zero() {
                 // Whoever signals again has waited enough.
                 if let Ok(next) = tokio::time::timeout(delay, signals.wait()).await {
@@ -299,15 +368,18 @@ fn serve(control: Runtime, house: House<'_>) -> Result<(), Failure> {
         }
         sockets.close();
         if end != End::Now {
-            drain(metrics, settings.shutdown.drain_timeout.0).await;
+            drain(metrics, in_force.get().shutdown.drain_timeout.0).await;
+            if end == End::HandOver
+                && let Some(endpoints) = early.or(late)
+            {
+                endpoints.ended(FINISH).await;
+            }
             if !finishers.finish(FINISH).await {
                 tracing::warn!("not everything that waited in queues could be sent");
             }
         }
     });
-    if let Some(log) = access_log {
-        log.close(Duration::from_secs(1));
-    }
+    logs.close(Duration::from_secs(1));
     tracing::info!("stopped");
     // What is left is idle, or out of time.
     workers.shutdown_background();

@@ -5,12 +5,11 @@ use super::{
     sockets::{self, Sockets},
 };
 use crate::{
-    listener::{Address, Bound, Edge, Listener, ProxyProtocol, Stop, Tls},
+    listener::{Address, Bound, Edge, Listener, Stop, Tls},
     observe::Metrics,
-    settings::{Settings, Stream, StreamTls, TcpListener},
+    settings::{Settings, StreamTls, TcpListener},
     snapshot::Current,
-    stream::{Options, StreamProxy, TcpSessions},
-    upstream,
+    stream::{StreamProxy, TcpSessions},
 };
 use rustls::{ServerConfig, server::ClientHello};
 use std::{net::SocketAddr, sync::Arc};
@@ -32,7 +31,7 @@ pub(super) fn bind(
 ) -> Result<Streams, Failure> {
     let stream = &settings.stream;
     let tls: Arc<dyn Tls> = Arc::new(AnyProtocol(current.clone()));
-    let proxy = StreamProxy::new(current, of_sessions(stream), metrics.clone());
+    let proxy = StreamProxy::new(current, metrics.clone());
     let mut tcp = Vec::new();
     for one in stream.tcp.iter() {
         let listener = listener(settings, one, &proxy, &tls);
@@ -63,19 +62,6 @@ impl Streams {
     }
 }
 
-fn of_sessions(stream: &Stream) -> Options {
-    Options {
-        idle: stream.idle_timeout.0,
-        udp_idle: stream.udp_idle_timeout.0,
-        udp_sessions: stream.udp_sessions,
-        hello: stream.hello_timeout.0,
-        buffer: stream.buffer,
-        proxy_protocol: stream
-            .proxy_protocol_to_upstream
-            .then_some(upstream::ProxyProtocol::V1),
-    }
-}
-
 fn listener(
     settings: &Settings,
     tcp: &TcpListener,
@@ -84,17 +70,12 @@ fn listener(
 ) -> Listener {
     let counted = proxy.listener(&tcp.address.to_string(), true);
     let passthrough = tcp.tls == StreamTls::Passthrough;
-    let protocol = &settings.listen.proxy_protocol;
     Listener {
         setting: "stream.tcp",
         address: Address::Tcp(tcp.address),
         socket: edge::socket_options(settings),
-        proxy_protocol: tcp.proxy_protocol.then(|| ProxyProtocol {
-            trusted: protocol.trusted.set().clone(),
-            timeout: protocol.timeout.0,
-        }),
+        proxy_protocol: tcp.proxy_protocol,
         tls: (tcp.tls == StreamTls::Terminate).then(|| tls.clone()),
-        handshake_timeout: settings.limits.tls_handshake_timeout.0,
         serve: Arc::new(TcpSessions::new(proxy.clone(), counted, passthrough)),
     }
 }

@@ -1,7 +1,7 @@
 //! The accept loop, and what happens to a connection before somebody serves it.
 
 use super::{
-    Bound, Connection, Counters, Listener, ProxyProtocol, Reason, Socket, Stop, TlsFacts,
+    Bound, Connection, Counters, Govern, Listener, Reason, Socket, Stop, Terms, TlsFacts,
     Transport,
     bind::Kind,
     crowd::{Crowd, Place},
@@ -16,6 +16,7 @@ const NO_DESCRIPTOR: Duration = Duration::from_millis(50);
 
 /// What all listeners of the process share.
 pub struct Edge {
+    govern: Arc<dyn Govern>,
     crowd: Arc<Crowd>,
     counters: Arc<Counters>,
     census: Arc<dyn Census>,
@@ -30,15 +31,15 @@ pub trait Census: Send + Sync + 'static {
 }
 
 impl Edge {
-    /// At most so many `connections`, and `per_client`; 0 for as many as come.
+    /// Connections are held to what `govern` gives when they come.
     pub fn new(
-        connections: usize,
-        per_client: u32,
+        govern: Arc<dyn Govern>,
         census: Arc<dyn Census>,
         counters: Arc<Counters>,
     ) -> Arc<Self> {
         Arc::new(Self {
-            crowd: Crowd::new(connections, per_client),
+            govern,
+            crowd: Crowd::new(),
             counters,
             census,
         })
@@ -63,11 +64,12 @@ impl Edge {
                     continue;
                 }
             };
-            match self.crowd.enter() {
+            let terms = self.govern.terms();
+            match self.crowd.enter(terms.connections) {
                 Ok(place) => {
                     let edge = self.clone();
                     let (listener, stop) = (listener.clone(), stop.clone());
-                    tokio::spawn(edge.take(socket, peer, listener, place, stop));
+                    tokio::spawn(edge.take((socket, peer), terms, listener, place, stop));
                 }
                 Err(reason) => self.counters.count(reason),
             }
@@ -92,8 +94,8 @@ impl Edge {
 
     async fn take(
         self: Arc<Self>,
-        mut socket: Socket,
-        peer: Option<SocketAddr>,
+        (mut socket, peer): (Socket, Option<SocketAddr>),
+        terms: Arc<Terms>,
         listener: Arc<Listener>,
         place: Place,
         stop: Stop,
@@ -101,19 +103,20 @@ impl Edge {
         let _place = place;
         let _open = Open::new(&*self.census);
         let mut ends = (peer, socket.local_addr());
-        if let Some(protocol) = &listener.proxy_protocol {
-            match Box::pin(proxy_header(protocol, &mut socket, peer)).await {
+        if listener.proxy_protocol {
+            match Box::pin(proxy_header(&terms, &mut socket, peer)).await {
                 Ok(Some((client, server))) => ends = (Some(client), Some(server)),
                 Ok(None) => {}
                 Err(reason) => return self.counters.count(reason),
             }
         }
-        let _of_client = match self.crowd.of_client(ends.0.map(|a| a.ip())) {
+        let client = ends.0.map(|a| a.ip());
+        let _of_client = match self.crowd.of_client(client, terms.per_client) {
             Ok(place) => place,
             Err(reason) => return self.counters.count(reason),
         };
         // Boxed, so that the handshake's state is gone when the connection is idle.
-        let (stream, tls) = match Box::pin(secure(&listener, socket)).await {
+        let (stream, tls) = match Box::pin(secure(&listener, &terms, socket)).await {
             Ok(secured) => secured,
             Err(reason) => return self.counters.count(reason),
         };
@@ -122,6 +125,7 @@ impl Edge {
             peer: ends.0,
             local: ends.1,
             tls,
+            terms,
         };
         listener.serve.clone().serve(connection, stop).await;
     }
@@ -142,15 +146,15 @@ async fn accept(bound: &Bound) -> io::Result<(Socket, Option<SocketAddr>)> {
 
 /// Reads the PROXY header; the client and the server that it names, `None` when it names none.
 async fn proxy_header(
-    protocol: &ProxyProtocol,
+    terms: &Terms,
     socket: &mut Socket,
     peer: Option<SocketAddr>,
 ) -> Result<Option<(SocketAddr, SocketAddr)>, Reason> {
     // Who may open a Unix socket, its permissions have settled.
-    if peer.is_some_and(|p| !protocol.trusted.contains(p.ip())) {
+    if peer.is_some_and(|p| !terms.proxy_trusted.contains(p.ip())) {
         return Err(Reason::ProxyProtocolUntrusted);
     }
-    match timeout(protocol.timeout, proxy_protocol::read(socket)).await {
+    match timeout(terms.proxy_timeout, proxy_protocol::read(socket)).await {
         Ok(Ok(ends)) => Ok(ends),
         Ok(Err(error)) => {
             tracing::debug!(%error, ?peer, "no PROXY header");
@@ -162,12 +166,13 @@ async fn proxy_header(
 
 async fn secure(
     listener: &Listener,
+    terms: &Terms,
     socket: Socket,
 ) -> Result<(Transport, Option<Arc<TlsFacts>>), Reason> {
     let Some(tls) = &listener.tls else {
         return Ok((Transport::Plain(socket), None));
     };
-    match timeout(listener.handshake_timeout, tls::handshake(&**tls, socket)).await {
+    match timeout(terms.handshake_timeout, tls::handshake(&**tls, socket)).await {
         Ok(Ok((stream, facts))) => Ok((Transport::Tls(Box::new(stream)), Some(Arc::new(facts)))),
         Ok(Err(error)) => {
             tracing::debug!(%error, "a TLS handshake failed");

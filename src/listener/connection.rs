@@ -1,6 +1,6 @@
 //! A connection that was accepted, and who takes it.
 
-use super::{Stop, TlsFacts, Transport};
+use super::{Stop, Terms, TlsFacts, Transport};
 use async_trait::async_trait;
 use std::{net::SocketAddr, sync::Arc};
 
@@ -16,6 +16,8 @@ pub struct Connection {
     pub local: Option<SocketAddr>,
     /// What the TLS handshake settled.
     pub tls: Option<Arc<TlsFacts>>,
+    /// What it is held to.
+    pub terms: Arc<Terms>,
 }
 
 /// Takes connections.

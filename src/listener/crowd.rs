@@ -17,43 +17,40 @@ const SHARDS: usize = 64;
 /// The connections that are open.
 #[derive(Debug)]
 pub(super) struct Crowd {
-    most: usize,
-    most_of_one: u32,
     open: AtomicUsize,
     clients: Box<[Mutex<HashMap<IpAddr, u32>>]>,
     hasher: RandomState,
 }
 
 impl Crowd {
-    /// `most` connections, and `most_of_one` client; 0 for no bound.
-    pub(super) fn new(most: usize, most_of_one: u32) -> Arc<Self> {
-        let shards = if most_of_one == 0 { 0 } else { SHARDS };
+    /// Nobody is there yet.
+    pub(super) fn new() -> Arc<Self> {
         Arc::new(Self {
-            most,
-            most_of_one,
             open: AtomicUsize::new(0),
-            clients: (0..shards).map(|_| Mutex::default()).collect(),
+            clients: (0..SHARDS).map(|_| Mutex::default()).collect(),
             hasher: RandomState::new(),
         })
     }
 
-    /// Lets a connection in.
-    pub(super) fn enter(self: &Arc<Self>) -> Result<Place, Reason> {
+    /// Lets a connection in, as one of at most `most`; 0 for no bound.
+    pub(super) fn enter(self: &Arc<Self>, most: usize) -> Result<Place, Reason> {
         let place = Place(self.clone());
         // Counted first, so that two at once do not both take the last place.
         let before = self.open.fetch_add(1, Relaxed);
-        if self.most > 0 && before >= self.most {
+        if most > 0 && before >= most {
             return Err(Reason::Connections);
         }
         Ok(place)
     }
 
-    /// Counts a connection of a client, whom a PROXY header may have named.
+    /// Counts a connection of a client, whom a PROXY header may have named: one of at most `most`; 0 for no bound. It is counted
+    /// in any case, for a bound that may come.
     pub(super) fn of_client(
         self: &Arc<Self>,
         client: Option<IpAddr>,
+        most: u32,
     ) -> Result<Option<PlaceOfClient>, Reason> {
-        let Some(client) = client.map(whose).filter(|_| self.most_of_one > 0) else {
+        let Some(client) = client.map(whose) else {
             return Ok(None);
         };
         let Some(shard) = self.shard(client) else {
@@ -61,7 +58,8 @@ impl Crowd {
         };
         let mut clients = shard.lock();
         let count = clients.entry(client).or_insert(0);
-        if *count >= self.most_of_one {
+        // Not zero, as the bound is not: nothing is left behind by a refusal.
+        if most > 0 && *count >= most {
             return Err(Reason::ConnectionsPerClient);
         }
         *count += 1;
@@ -117,17 +115,17 @@ mod tests {
 
     #[test]
     fn a_place_is_free_again_when_it_is_left() {
-        let crowd = Crowd::new(2, 0);
-        let (first, _second) = (crowd.enter().unwrap(), crowd.enter().unwrap());
-        assert_eq!(crowd.enter().unwrap_err(), Reason::Connections);
+        let crowd = Crowd::new();
+        let (first, _second) = (crowd.enter(2).unwrap(), crowd.enter(2).unwrap());
+        assert_eq!(crowd.enter(2).unwrap_err(), Reason::Connections);
         drop(first);
-        assert!(crowd.enter().is_ok());
+        assert!(crowd.enter(2).is_ok());
     }
 
     #[test]
     fn clients_are_counted_apart_and_ipv6_ones_by_their_network() {
-        let crowd = Crowd::new(0, 1);
-        let enter = |address: &str| crowd.of_client(Some(address.parse().unwrap()));
+        let crowd = Crowd::new();
+        let enter = |address: &str| crowd.of_client(Some(address.parse().unwrap()), 1);
         let first = enter("10.0.0.1").unwrap();
         assert!(enter("10.0.0.1").is_err());
         assert!(enter("::ffff:10.0.0.1").is_err(), "the same client");
@@ -137,6 +135,17 @@ mod tests {
         let _one = enter("2001:db8::1").unwrap();
         assert!(enter("2001:db8::2").is_err(), "the same /64");
         assert!(enter("2001:db8:0:1::2").is_ok());
-        assert!(crowd.of_client(None).unwrap().is_none());
+        assert!(crowd.of_client(None, 1).unwrap().is_none());
+    }
+
+    #[test]
+    fn a_bound_that_comes_later_counts_those_who_are_there() {
+        let crowd = Crowd::new();
+        let client = Some("10.0.0.1".parse().unwrap());
+        let places = [crowd.of_client(client, 0), crowd.of_client(client, 0)];
+        assert!(places.iter().all(Result::is_ok));
+        assert!(crowd.of_client(client, 2).is_err());
+        drop(places);
+        assert!(crowd.of_client(client, 2).is_ok());
     }
 }

@@ -7,10 +7,12 @@ mod bind;
 mod connection;
 mod counters;
 mod crowd;
+pub mod endpoint;
 pub mod http;
 pub mod proxy_protocol;
 mod socket;
 mod stop;
+mod terms;
 mod tls;
 mod transport;
 
@@ -20,11 +22,11 @@ pub use connection::{Connection, Serve};
 pub use counters::{Counters, Reason};
 pub use socket::Socket;
 pub use stop::{Stop, Stopping};
+pub use terms::{Govern, Terms};
 pub use tls::{Tls, TlsFacts};
 pub use transport::Transport;
 
-use crossway_sdk::expr::IpSet;
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 /// One address and what stands behind it.
 pub struct Listener {
@@ -34,23 +36,12 @@ pub struct Listener {
     pub address: Address,
     /// Options of its sockets.
     pub socket: SocketOptions,
-    /// Whether connections begin with a PROXY protocol header, and from whom one is believed.
-    pub proxy_protocol: Option<ProxyProtocol>,
+    /// Whether connections begin with a PROXY protocol header, version 1 or 2. From whom one is believed, [`Terms`] say.
+    pub proxy_protocol: bool,
     /// Who gives certificates; without it, connections are plain.
     pub tls: Option<Arc<dyn Tls>>,
-    /// How long a TLS handshake may take.
-    pub handshake_timeout: Duration,
     /// Who takes the connections.
     pub serve: Arc<dyn Serve>,
-}
-
-/// The PROXY protocol, versions 1 and 2, on a listener.
-#[derive(Clone, Debug)]
-pub struct ProxyProtocol {
-    /// Peers that must send the header. Others are refused, as what they send would be taken for a header.
-    pub trusted: IpSet,
-    /// How long the header may take.
-    pub timeout: Duration,
 }
 
 #[cfg(test)]

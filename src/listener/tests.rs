@@ -1,6 +1,6 @@
 use super::{
-    Address, Bound, Census, Connection, Counters, Edge, Listener, Reason, Serve, SocketOptions,
-    Stop, Tls, TlsFacts,
+    Address, Bound, Census, Connection, Counters, Edge, Govern, Listener, Reason, Serve,
+    SocketOptions, Stop, Terms, Tls, TlsFacts,
 };
 use async_trait::async_trait;
 use rustls::{
@@ -71,19 +71,28 @@ fn certificate() -> (Arc<ServerConfig>, Arc<ClientConfig>) {
     (Arc::new(server), Arc::new(client))
 }
 
+struct Impatient;
+
+impl Govern for Impatient {
+    fn terms(&self) -> Arc<Terms> {
+        let mut terms = Terms::default();
+        terms.handshake_timeout = Duration::from_millis(300);
+        Arc::new(terms)
+    }
+}
+
 #[tokio::test]
 async fn a_handshake_settles_facts_and_a_name_without_certificate_is_refused() {
     let (server, client) = certificate();
     let (told, mut connections) = mpsc::channel(1);
     let counters = Arc::new(Counters::default());
-    let edge = Edge::new(0, 0, Arc::new(Nobody), counters.clone());
+    let edge = Edge::new(Arc::new(Impatient), Arc::new(Nobody), counters.clone());
     let listener = Listener {
         setting: "listen.https",
         address: Address::Tcp("127.0.0.1:0".parse().unwrap()),
         socket: SocketOptions::default(),
-        proxy_protocol: None,
+        proxy_protocol: false,
         tls: Some(Arc::new(OneName("a.test", server))),
-        handshake_timeout: Duration::from_millis(300),
         serve: Arc::new(Echo(told)),
     };
     let bound = Bound::open("listen.https", &listener.address, &listener.socket, None).unwrap();

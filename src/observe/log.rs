@@ -2,13 +2,17 @@
 
 use super::tap::Tap;
 use crate::settings::{Log, LogFormat};
-use std::io::{self, IsTerminal};
+use std::{
+    io::{self, IsTerminal},
+    sync::OnceLock,
+};
 use tracing::Subscriber;
 use tracing_subscriber::{
     EnvFilter, Layer, Registry,
     filter::ParseError,
     fmt::{self, MakeWriter},
     layer::SubscriberExt,
+    reload,
     util::SubscriberInitExt,
 };
 
@@ -31,6 +35,9 @@ pub enum LogError {
     Filter(#[from] ParseError),
 }
 
+/// The filter of the log of this process, which can be exchanged.
+static FILTER: OnceLock<reload::Handle<EnvFilter, Registry>> = OnceLock::new();
+
 /// What came of installing the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Installed {
@@ -45,26 +52,46 @@ pub enum Installed {
 /// # Errors
 /// `RUST_LOG` is set and is not a filter.
 pub fn install(settings: &Log) -> Result<Installed, LogError> {
-    let filter = match std::env::var(VARIABLE) {
+    let (filter, handle) = reload::Layer::new(filter(settings)?);
+    let colours = io::stderr().is_terminal();
+    let done = subscriber(settings.format, filter, colours, io::stderr).try_init();
+    if done.is_err() {
+        return Ok(Installed::Already);
+    }
+    FILTER.get_or_init(|| handle);
+    Ok(Installed::Now)
+}
+
+/// Goes over to another level, unless `RUST_LOG` has the say. Without effect where the log is another one than ours.
+///
+/// # Errors
+/// `RUST_LOG` is set and is not a filter.
+pub fn set_level(settings: &Log) -> Result<(), LogError> {
+    let filter = filter(settings)?;
+    if let Some(handle) = FILTER.get()
+        && let Err(error) = handle.reload(filter)
+    {
+        tracing::warn!(%error, "the level of the log could not be changed");
+    }
+    Ok(())
+}
+
+fn filter(settings: &Log) -> Result<EnvFilter, LogError> {
+    let directives = match std::env::var(VARIABLE) {
         Ok(directives) if !directives.is_empty() => directives,
         _ => directives(settings),
     };
-    let colours = io::stderr().is_terminal();
-    let done = subscriber(settings.format, &filter, colours, io::stderr)?.try_init();
-    Ok(if done.is_ok() {
-        Installed::Now
-    } else {
-        Installed::Already
-    })
+    Ok(EnvFilter::try_new(directives)?)
 }
 
-fn subscriber<W>(
+fn subscriber<F, W>(
     format: LogFormat,
-    filter: &str,
+    filter: F,
     colours: bool,
     to: W,
-) -> Result<impl Subscriber + Send + Sync + use<W>, ParseError>
+) -> impl Subscriber + Send + Sync + use<F, W>
 where
+    F: Layer<Registry> + Send + Sync + 'static,
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
     let lines = fmt::layer().with_writer(to);
@@ -72,10 +99,7 @@ where
         LogFormat::Text => lines.with_ansi(colours).boxed(),
         LogFormat::Json => lines.with_ansi(false).json().flatten_event(true).boxed(),
     };
-    Ok(Registry::default()
-        .with(EnvFilter::try_new(filter)?)
-        .with(lines)
-        .with(Tap))
+    Registry::default().with(filter).with(lines).with(Tap)
 }
 
 fn directives(settings: &Log) -> String {
@@ -128,8 +152,8 @@ mod tests {
     fn said(settings: &Log) -> String {
         let lines = Lines::default();
         let to = lines.clone();
-        let filter = directives(settings);
-        let log = subscriber(settings.format, &filter, false, move || to.clone()).unwrap();
+        let filter = EnvFilter::try_new(directives(settings)).unwrap();
+        let log = subscriber(settings.format, filter, false, move || to.clone());
         tracing::subscriber::with_default(log, || {
             tracing::info!(target: "pingora_core::server", "chatter");
             tracing::warn!(target: "pingora_proxy", "trouble");

@@ -35,12 +35,14 @@ const ALLOWED: HeaderValue =
     HeaderValue::from_static("GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS");
 
 /// Fills in the request, or refuses it.
-pub(super) fn admit(
-    session: &mut Session,
-    flight: &mut InFlight,
-    options: &Options,
-) -> Result<(), Reply> {
-    let request = &mut flight.request;
+pub(super) fn admit(session: &mut Session, flight: &mut InFlight) -> Result<(), Reply> {
+    let InFlight {
+        request,
+        snapshot,
+        refused,
+        ..
+    } = flight;
+    let options = &snapshot.conduct.requests;
     request.peer = inet(session.client_addr()).unwrap_or(request.peer);
     request.client = request.peer;
     request.server = inet(session.server_addr()).unwrap_or(request.server);
@@ -55,7 +57,7 @@ pub(super) fn admit(
         request.relayed = true;
     }
 
-    if let Some(status) = flight.refused {
+    if let Some(status) = *refused {
         return Err(Reply::status(status));
     }
     // Without a body there is nothing to wait for where its variables are asked for.

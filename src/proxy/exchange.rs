@@ -3,7 +3,7 @@
 use super::stand_in::Home;
 use crate::{
     chain::Chain,
-    snapshot::{Route, Snapshot},
+    snapshot::{RequestRules, Route, Snapshot},
     upstream::{Picked, Tried, Upstream},
 };
 use crossway_sdk::{
@@ -84,6 +84,11 @@ impl InFlight {
             readings: Vec::new(),
             interim: 0,
         }
+    }
+
+    /// What the settings say of requests, as they were when this one came.
+    pub fn rules(&self) -> &RequestRules {
+        &self.snapshot.conduct.requests
     }
 
     /// Settles who answered, with what.

@@ -219,6 +219,7 @@ mod tests {
             consumers: Arc::new(Consumers::default()),
             documents: Default::default(),
             metadata: imbl::OrdMap::new(),
+            conduct: Arc::default(),
         }));
         flight.request.client = ([192, 0, 2, 1], 40000).into();
         flight.request.peer = flight.request.client;
@@ -228,22 +229,9 @@ mod tests {
 
     fn options(trusted: &[&str]) -> Options {
         Options {
-            server: None,
             trusted: IpSet::parse(trusted).unwrap(),
-            target: Default::default(),
-            forward_normal: false,
-            answers: super::super::AnswerLimits {
-                header_bytes: 8192,
-                header_count: 100,
-                interim: 8,
-            },
-            max_target: 8192,
-            max_header_bytes: 8192,
-            max_headers: 100,
-            max_body: None,
-            show_upstream_status: false,
-            client_write_timeout: std::time::Duration::from_secs(1),
             ports: vec![(9080, HeaderValue::from(9080))],
+            ..Options::default()
         }
     }
 

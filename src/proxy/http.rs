@@ -1,7 +1,7 @@
 //! Pingora's callbacks, in the order in which they run. Each says what happens; how stands in the files beside.
 
 use super::{
-    InFlight, Options, Reports, admit, body, decide,
+    InFlight, Reports, admit, body, decide,
     exchange::Stage,
     failure, forward, grpc, mtls,
     reply::{self, insert},
@@ -34,18 +34,13 @@ const DRAIN: Duration = Duration::from_secs(30);
 /// The gateway as Pingora sees it.
 pub struct Proxy {
     current: Arc<Current>,
-    options: Options,
     reports: Arc<dyn Reports>,
 }
 
 impl Proxy {
     /// A proxy that serves whatever `current` holds.
-    pub fn new(current: Arc<Current>, options: Options, reports: Arc<dyn Reports>) -> Self {
-        Self {
-            current,
-            options,
-            reports,
-        }
+    pub fn new(current: Arc<Current>, reports: Arc<dyn Reports>) -> Self {
+        Self { current, reports }
     }
 
     async fn answer(
@@ -54,14 +49,7 @@ impl Proxy {
         flight: &mut InFlight,
         reply: Reply,
     ) -> Result<bool> {
-        reply::send(
-            session,
-            flight,
-            &self.options,
-            reply,
-            ResponseSource::Gateway,
-        )
-        .await?;
+        reply::send(session, flight, reply, ResponseSource::Gateway).await?;
         Ok(true)
     }
 }
@@ -93,11 +81,12 @@ impl ProxyHttp for Proxy {
         session.set_abort_on_close(false);
         if session.req_header().version == Version::HTTP_2 {
             // One stream may stand still while its connection does not, which is all that the edge sees.
-            session.set_write_timeout(Some(self.options.client_write_timeout));
+            let patience = flight.rules().client_write_timeout;
+            session.set_write_timeout(Some(patience));
             flight.is_call = grpc::is_call(session.req_header());
         }
         session.set_total_drain_timeout(Some(DRAIN));
-        if let Err(reply) = admit::admit(session, flight, &self.options) {
+        if let Err(reply) = admit::admit(session, flight) {
             if session.req_header().version == Version::HTTP_2 {
                 // The edge has judged no other head of HTTP/2 than those that are no HTTP/2.
                 match reply.status.as_u16() {
@@ -170,7 +159,7 @@ impl ProxyHttp for Proxy {
         flight: &mut Self::CTX,
     ) -> Result<()> {
         let client_host = session.req_header().headers.get(header::HOST).cloned();
-        forward::shape(flight, &self.options, client_host, head)?;
+        forward::shape(flight, flight.rules(), client_host, head)?;
         flight.request.upstream_host = head.headers.get(header::HOST).cloned();
         if flight.has(Phases::BEFORE_PROXY) {
             flight
@@ -196,7 +185,7 @@ impl ProxyHttp for Proxy {
         head: &mut ResponseHeader,
         flight: &mut Self::CTX,
     ) -> Result<()> {
-        let limits = &self.options.answers;
+        let limits = &{ flight.rules().answers };
         if is_interim(head) {
             flight.interim += 1;
             return response::judge_interim(head, flight.interim, limits);
@@ -228,11 +217,11 @@ impl ProxyHttp for Proxy {
         if flight.request.keep_upstream_head {
             flight.request.upstream_head = Some(Box::new(head.clone()));
         }
-        let shown = self.options.show_upstream_status || head.status.is_server_error();
+        let shown = flight.rules().show_upstream_status || head.status.is_server_error();
         if let Some(value) = shown.then(|| tries::statuses(flight)).flatten() {
             insert(head, &X_APISIX_UPSTREAM_STATUS, value);
         }
-        if !reply::dress(session, flight, &self.options, head) {
+        if !reply::dress(session, flight, head) {
             return Error::e_explain(ErrorType::HTTPStatus(500), "a plugin failed");
         }
         flight.request.response.status = head.status.as_u16();
@@ -302,14 +291,7 @@ impl ProxyHttp for Proxy {
             if status >= 500 && !flight.request.tries.is_empty() {
                 name_upstream_status(flight);
             }
-            let sent = reply::send(
-                session,
-                flight,
-                &self.options,
-                Reply::status(status),
-                source,
-            )
-            .await;
+            let sent = reply::send(session, flight, Reply::status(status), source).await;
             if let Err(error) = sent {
                 tracing::debug!(%error, "the client did not take its answer");
             }
@@ -344,7 +326,8 @@ impl ProxyHttp for Proxy {
                 None => snapshot.global.log(&mut exchange),
             }
         }
-        self.reports.ended(session, &flight.request);
+        let conduct = &flight.snapshot.conduct;
+        self.reports.ended(session, &flight.request, conduct);
     }
 
     /// The access log and the metrics tell of failures; Pingora's own lines, one for each, would let clients flood the log.

@@ -20,57 +20,18 @@ pub use admit::{host_name, is_refused_method};
 pub use exchange::InFlight;
 pub use http::Proxy;
 
-use crate::{listener::Reason, matcher::target};
-use ::http::HeaderValue;
-use crossway_sdk::{expr::IpSet, request::Request};
+pub use crate::snapshot::RequestRules as Options;
+
+use crate::{listener::Reason, snapshot::Conduct};
+use crossway_sdk::request::Request;
 use pingora_proxy::Session;
-use std::time::Duration;
-
-/// What the settings say of the data plane.
-pub struct Options {
-    /// `Server` of every response; `None` leaves the upstream's.
-    pub server: Option<HeaderValue>,
-    /// Peers whose `X-Forwarded-*` are kept.
-    pub trusted: IpSet,
-    /// How paths are normalised.
-    pub target: target::Options,
-    /// Whether upstreams get the normal path in place of what the client wrote.
-    pub forward_normal: bool,
-    /// What answers of upstreams may not exceed.
-    pub answers: AnswerLimits,
-    /// Bytes of a request target, above which the answer is 414.
-    pub max_target: usize,
-    /// Bytes of all request headers, above which the answer is 431.
-    pub max_header_bytes: usize,
-    /// Number of request headers, above which the answer is 431.
-    pub max_headers: usize,
-    /// Bytes of a request body, above which the answer is 413; `None` for any.
-    pub max_body: Option<u64>,
-    /// Whether every response carries `X-APISIX-Upstream-Status`; otherwise those that an upstream answered with 5xx.
-    pub show_upstream_status: bool,
-    /// How long a response may stand still towards a client that does not read.
-    pub client_write_timeout: Duration,
-    /// Ports of the listeners, as text for `X-Forwarded-Port`.
-    pub ports: Vec<(u16, HeaderValue)>,
-}
-
-/// What an upstream's answer may not exceed; above it, it is as if the node had failed (502).
-#[derive(Clone, Copy, Debug)]
-pub struct AnswerLimits {
-    /// Bytes of all fields of its head.
-    pub header_bytes: usize,
-    /// Number of the fields of its head.
-    pub header_count: usize,
-    /// Interim answers (1xx) before it.
-    pub interim: u32,
-}
 
 /// Where the data plane reports to. It must not wait.
 pub trait Reports: Send + Sync {
     /// A request was read.
     fn began(&self);
-    /// A request is over, whatever became of it.
-    fn ended(&self, session: &Session, request: &Request);
+    /// A request is over, whatever became of it. `conduct` is what held for it.
+    fn ended(&self, session: &Session, request: &Request, conduct: &Conduct);
     /// A client was cut off.
     fn stopped(&self, reason: Reason);
 }

@@ -1,6 +1,6 @@
 //! Answers that the gateway gives itself. They pass the same response phases as an upstream's.
 
-use super::{InFlight, Options, grpc, page, spelling::spelled};
+use super::{InFlight, grpc, page, spelling::spelled};
 use bytes::Bytes;
 use crossway_sdk::{
     flow::{Reply, ReplyBody},
@@ -24,7 +24,6 @@ pub(super) fn not_found() -> Reply {
 pub(super) async fn send(
     session: &mut Session,
     flight: &mut InFlight,
-    options: &Options,
     reply: Reply,
     source: ResponseSource,
 ) -> Result<()> {
@@ -43,7 +42,7 @@ pub(super) async fn send(
         head.append_header(spelled(name), value.clone())?;
     }
     let mut body = Some(body);
-    dress(session, flight, options, &mut head);
+    dress(session, flight, &mut head);
     // The page is that of the status which plugins settled on.
     if matches!(reply.body, ReplyBody::Default) && head.status != reply.status {
         body = Some(body_of(&reply.body, head.status).0);
@@ -73,10 +72,9 @@ fn body_of(body: &ReplyBody, status: StatusCode) -> (Bytes, &'static str) {
 pub(super) fn dress(
     session: &mut Session,
     flight: &mut InFlight,
-    options: &Options,
     head: &mut ResponseHeader,
 ) -> bool {
-    if let Some(server) = &options.server {
+    if let Some(server) = &flight.rules().server {
         insert(head, &header::SERVER, server.clone());
     }
     for (name, value) in std::mem::take(&mut flight.request.response_headers) {

@@ -1,6 +1,6 @@
 //! What the head of an upstream's answer goes through before it is a client's: the rules that a proxy keeps.
 
-use super::AnswerLimits;
+use crate::snapshot::AnswerLimits;
 use http::{HeaderName, HeaderValue, Method, StatusCode, Version, header};
 use pingora_core::{Error, ErrorType, Result};
 use pingora_http::ResponseHeader;

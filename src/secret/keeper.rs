@@ -3,7 +3,7 @@
 use super::fetch::{Managers, Trouble};
 use bytes::Bytes;
 use futures::StreamExt;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use std::{
     collections::{BTreeSet, HashMap},
     fmt,
@@ -71,7 +71,7 @@ impl Default for Options {
 
 /// What managers said last. It is asked while a configuration is compiled and filled beforehand; requests never see it.
 pub struct Secrets {
-    options: Options,
+    options: RwLock<Options>,
     managers: Managers,
     held: Mutex<HashMap<Wanted, Held>>,
 }
@@ -101,10 +101,19 @@ impl Secrets {
     /// Knows nothing yet. Certificates of managers are verified by the authorities of the system and by those in `ca`, in PEM.
     pub fn new(options: Options, ca: Option<Arc<str>>) -> Self {
         Self {
-            options,
+            options: RwLock::new(options),
             managers: Managers::new(ca),
             held: Mutex::default(),
         }
+    }
+
+    /// From now on values count for so long.
+    pub fn set_options(&self, options: Options) {
+        *self.options.write() = options;
+    }
+
+    fn options(&self) -> Options {
+        *self.options.read()
     }
 
     /// What is known of a value. Asks nobody.
@@ -129,6 +138,7 @@ impl Secrets {
 
     /// Those that it is time to ask for.
     pub fn due(&self, wanted: BTreeSet<Wanted>, now: Instant) -> BTreeSet<Wanted> {
+        let options = self.options();
         let held = self.held.lock();
         let is_due = |wanted: &Wanted| {
             let Some(asked) = held.get(wanted).and_then(|h| h.asked.map(|at| (h, at))) else {
@@ -136,8 +146,8 @@ impl Secrets {
             };
             let (held, at) = asked;
             let rest = match held.failure {
-                Some(_) => self.options.retry,
-                None => self.options.ttl,
+                Some(_) => options.retry,
+                None => options.ttl,
             };
             now.saturating_duration_since(at) >= rest
         };
@@ -153,7 +163,7 @@ impl Secrets {
     ) -> BTreeSet<Wanted> {
         let end = limit.map(|limit| tokio::time::Instant::now() + limit);
         let ask = |wanted: Wanted| async move {
-            let asking = self.managers.fetch(&wanted, self.options.timeout);
+            let asking = self.managers.fetch(&wanted, self.options().timeout);
             let answer = match end {
                 None => Some(asking.await),
                 Some(end) => tokio::time::timeout_at(end, asking).await.ok(),
@@ -181,6 +191,7 @@ impl Secrets {
         answer: Option<Result<String, Trouble>>,
         now: Instant,
     ) -> bool {
+        let keep = self.options().keep;
         let mut all = self.held.lock();
         let held = all.entry(wanted.clone()).or_default();
         let before = held.value().cloned();
@@ -195,9 +206,8 @@ impl Secrets {
                 held.failure = Some(why.into());
             }
             Some(Err(Trouble::Unreachable(why))) => {
-                let too_old = |(_, at): &(Arc<str>, Instant)| {
-                    now.saturating_duration_since(*at) >= self.options.keep
-                };
+                let too_old =
+                    |(_, at): &(Arc<str>, Instant)| now.saturating_duration_since(*at) >= keep;
                 held.value = held.value.take().filter(|value| !too_old(value));
                 held.failure = Some(why.into());
             }

@@ -8,10 +8,10 @@ use std::collections::HashSet;
 /// A key and what is wrong with it.
 type Fault = (String, String);
 
-pub(super) fn typed(schema: &Value, document: Value) -> Result<Settings, Fault> {
-    let settings: Settings = serde_path_to_error::deserialize(&document)
+pub(super) fn typed(schema: &Value, document: &Value) -> Result<Settings, Fault> {
+    let settings: Settings = serde_path_to_error::deserialize(document)
         .map_err(|error| (error.path().to_string(), error.inner().to_string()))?;
-    ranges(schema, &document)?;
+    ranges(schema, document)?;
     rules(&settings)?;
     Ok(settings)
 }

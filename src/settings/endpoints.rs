@@ -14,23 +14,31 @@ fn loopback(port: u16) -> Address {
 #[serde(default, deny_unknown_fields)]
 pub struct Admin {
     /// Whether there is an Admin API.
+    #[schemars(extend("x-applies" = "restart"))]
     pub enabled: bool,
     /// IP address and port. It stays on the loopback interface until you say otherwise.
+    #[schemars(extend("x-applies" = "restart"))]
     pub listen: Address,
     /// The key of an administrator, sent by clients as `X-API-KEY`. When neither this nor `admin.keys` is set, a random key is
     /// made at the first start and kept in `admin.key` in the data directory.
+    #[schemars(extend("x-applies" = "live"))]
     pub key: Option<Secret>,
     /// Further keys, each with a name and a role.
+    #[schemars(extend("x-applies" = "live"))]
     pub keys: Vec<AdminKey>,
     /// IP addresses and networks that may use the Admin API, in addition to having a key. An empty list admits every address.
+    #[schemars(extend("x-applies" = "live"))]
     pub allow: Networks,
     /// Whether browsers on other origins may use the Admin API (CORS headers, answers to `OPTIONS`).
+    #[schemars(extend("x-applies" = "live"))]
     pub cors: bool,
     /// Bytes of a request body. Above it the answer is 400.
     #[schemars(range(min = 1024, max = 1_073_741_824_u64))]
+    #[schemars(extend("x-applies" = "live"))]
     pub max_body_size: usize,
     /// The `Server` header of the Admin API. Command line clients of APISIX read a version from it and choose by it what they
     /// send.
+    #[schemars(extend("x-applies" = "live"))]
     pub server_header: HeaderText,
 }
 
@@ -84,6 +92,7 @@ pub enum Role {
 #[serde(default, deny_unknown_fields)]
 pub struct Control {
     /// IP address and port. Whoever reaches it needs no key: leave it on the loopback interface.
+    #[schemars(extend("x-applies" = "restart"))]
     pub listen: Address,
 }
 
@@ -100,12 +109,15 @@ impl Default for Control {
 #[serde(default, deny_unknown_fields)]
 pub struct Metrics {
     /// IP address and port.
+    #[schemars(extend("x-applies" = "restart"))]
     pub listen: Address,
     /// Path of the endpoint.
     #[schemars(regex(pattern = r"^/[!-~]*$"))]
+    #[schemars(extend("x-applies" = "restart"))]
     pub path: String,
     /// What the names of the gateway's metrics begin with. With the default, dashboards made for APISIX work.
     #[schemars(regex(pattern = r"^([a-zA-Z_:][a-zA-Z0-9_:]*)?$"))]
+    #[schemars(extend("x-applies" = "restart"))]
     pub prefix: String,
 }
 

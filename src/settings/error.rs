@@ -49,4 +49,17 @@ pub enum SettingsError {
         /// What is wrong and what was expected.
         message: String,
     },
+    /// What can change while the gateway runs does not go with what cannot.
+    #[error(
+        "settings: {key}: {message}, as long as what needs a restart is as it was ({}): nothing is changed before a restart",
+        awaiting.join(", ")
+    )]
+    NeedsRestart {
+        /// The path of the key that does not fit.
+        key: String,
+        /// What is wrong.
+        message: String,
+        /// The keys that await a restart.
+        awaiting: Vec<String>,
+    },
 }

@@ -40,6 +40,31 @@ impl Key {
         )
     }
 
+    /// Whether a change takes effect on SIGHUP. The other keys need a restart.
+    pub(super) fn is_live(&self) -> bool {
+        self.applies() == Some("live")
+    }
+
+    /// What its field says of the time when a change takes effect: `live` or `restart`.
+    pub(super) fn applies(&self) -> Option<&str> {
+        self.schema.get("x-applies").and_then(Value::as_str)
+    }
+
+    /// Whether its value, or a part of it, must not show up in logs.
+    pub(super) fn is_secret(&self) -> bool {
+        fn holds_secret(schema: &Value) -> bool {
+            match schema {
+                Value::Object(map) => {
+                    map.get("writeOnly") == Some(&Value::Bool(true))
+                        || map.values().any(holds_secret)
+                }
+                Value::Array(list) => list.iter().any(holds_secret),
+                _ => false,
+            }
+        }
+        holds_secret(&self.schema)
+    }
+
     /// The JSON types that it takes.
     pub(super) fn types(&self) -> Vec<&str> {
         let mut types = Vec::new();

@@ -10,21 +10,27 @@ use std::collections::BTreeMap;
 #[serde(default, deny_unknown_fields)]
 pub struct AccessLog {
     /// Whether requests are logged.
+    #[schemars(extend("x-applies" = "live"))]
     pub enabled: bool,
     /// A file, or `stdout`, `stderr`, `off`. A file that was moved away is opened anew within a second or so, and on
     /// SIGHUP or SIGUSR1.
+    #[schemars(extend("x-applies" = "live"))]
     pub path: LogTarget,
     /// Lines by `access_log.template`, or JSON objects by `access_log.fields`.
+    #[schemars(extend("x-applies" = "live"))]
     pub format: LogFormat,
     /// A line of the format `text`, with `$variables`. What a client sent is escaped as nginx does (`\x22`); a variable that
     /// the request lacks is `-`.
     #[schemars(length(min = 1))]
+    #[schemars(extend("x-applies" = "live"))]
     pub template: String,
     /// The members of a line of the format `json`: name and template. A member whose variables the request lacks is left out.
+    #[schemars(extend("x-applies" = "live"))]
     pub fields: BTreeMap<String, String>,
     /// Lines that may wait to be written, for each thread. When it is full, lines are dropped and counted
     /// (`access_log_dropped_total`): logging never slows requests down.
     #[schemars(range(min = 16, max = 1_048_576))]
+    #[schemars(extend("x-applies" = "live"))]
     pub queue: usize,
 }
 
@@ -85,8 +91,10 @@ pub enum LogFormat {
 #[serde(default, deny_unknown_fields)]
 pub struct Log {
     /// What is worth a line. The environment variable `RUST_LOG` takes precedence and can tell modules apart.
+    #[schemars(extend("x-applies" = "live"))]
     pub level: LogLevel,
     /// The shape of the lines.
+    #[schemars(extend("x-applies" = "restart"))]
     pub format: LogFormat,
 }
 

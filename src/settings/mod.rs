@@ -13,6 +13,7 @@ mod limits;
 mod listen;
 mod logging;
 mod paths;
+mod places;
 mod reference;
 mod secrets;
 mod store;
@@ -20,6 +21,7 @@ mod stream;
 mod tls;
 mod traffic;
 mod value;
+mod written;
 mod yaml;
 
 pub use admin_key::{AdminKeyError, KeyOrigin, admin_keys};
@@ -39,12 +41,13 @@ pub use traffic::{Dns, Router, RouterMode, Shutdown, Upstream, UpstreamLimits};
 pub use value::{
     Address, Addresses, Endpoint, HeaderText, LogTarget, NameServers, Networks, Seconds, Secret,
 };
+pub use written::{Difference, Renewal, Written};
 
 use http::HeaderValue;
-use keys::{Key, Misfit};
+use keys::Key;
 use schemars::{JsonSchema, generate::SchemaSettings};
 use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde_json::Value;
 use std::{collections::BTreeMap, num::NonZero, path::Path, path::PathBuf, thread};
 
 /// All settings.
@@ -63,11 +66,13 @@ pub struct Settings {
     pub metrics: Metrics,
     /// The directory for all that the gateway writes: the embedded store, the generated admin key. Made with mode 0700 when it
     /// is missing. A relative path starts at the working directory; packages and images use /var/lib/crossway.
+    #[schemars(extend("x-applies" = "restart"))]
     pub data_dir: PathBuf,
     /// Where routes, services, upstreams, … are kept.
     pub store: Store,
     /// Threads that serve requests; 0 for as many as there are cores.
     #[schemars(range(max = 1024))]
+    #[schemars(extend("x-applies" = "restart"))]
     pub threads: usize,
     /// How the gateway stops.
     pub shutdown: Shutdown,
@@ -86,13 +91,17 @@ pub struct Settings {
     pub upstream: Upstream,
     /// IP addresses and networks whose `X-Forwarded-*` and `X-Real-IP` headers are believed. From everybody else they are
     /// replaced.
+    #[schemars(extend("x-applies" = "live"))]
     pub trusted_addresses: Networks,
     /// The `Server` header of responses. It replaces the upstream's.
+    #[schemars(extend("x-applies" = "live"))]
     pub server_header: HeaderText,
     /// Whether the `Server` header carries the version: when `false`, what follows the first `/` is cut off, the `/` too.
+    #[schemars(extend("x-applies" = "live"))]
     pub server_tokens: bool,
     /// Whether every response carries `X-APISIX-Upstream-Status`. When `false`, only those do that the upstream answered with
     /// 5xx.
+    #[schemars(extend("x-applies" = "live"))]
     pub show_upstream_status_in_response_header: bool,
     /// Values that configurations refer to by `$secret://`: how long they count.
     pub secrets: Secrets,
@@ -105,8 +114,10 @@ pub struct Settings {
     /// What the gateway says of itself, on standard error.
     pub log: Log,
     /// The names of the plugins that may be used. Without it: all that are built in.
+    #[schemars(extend("x-applies" = "restart"))]
     pub plugins: Option<Vec<String>>,
     /// Settings of plugins, by plugin. What they mean stands with each plugin.
+    #[schemars(extend("x-applies" = "restart", "writeOnly" = true))]
     pub plugin_attr: BTreeMap<String, Value>,
 }
 
@@ -150,58 +161,7 @@ impl Settings {
         path: Option<&Path>,
         env: impl Iterator<Item = (String, String)>,
     ) -> Result<Self, SettingsError> {
-        let (text, origin) = match path {
-            None => (String::new(), "the defaults".to_owned()),
-            Some(path) => match std::fs::read_to_string(path) {
-                Ok(text) => (text, path.display().to_string()),
-                Err(source) => {
-                    return Err(SettingsError::Read {
-                        path: path.to_owned(),
-                        source,
-                    });
-                }
-            },
-        };
-        Self::parse(&text, origin, env)
-    }
-
-    fn parse(
-        text: &str,
-        file: String,
-        env: impl Iterator<Item = (String, String)>,
-    ) -> Result<Self, SettingsError> {
-        let schema = Self::schema();
-        let keys = Key::tree(&schema);
-        let document = yaml::parse(text).map_err(|message| SettingsError::Syntax {
-            origin: file.clone(),
-            message,
-        })?;
-        let mut document = match document {
-            Value::Null => Value::Object(Map::new()),
-            document => document,
-        };
-        keys::fit(&mut document, &keys, "").map_err(|misfit| misfit.in_origin(file.clone()))?;
-        let mut from = Vec::new();
-        if let Value::Object(map) = &mut document {
-            from = environment::overlay(map, &keys, env)?;
-        }
-        let origin = |key: &str| {
-            let variable = from.iter().find(|(path, _)| {
-                key.strip_prefix(path.as_str())
-                    .is_some_and(|r| r.is_empty() || r.starts_with(['.', '[']))
-            });
-            variable.map_or_else(|| file.clone(), |(_, variable)| variable.clone())
-        };
-        // Once more: a variable may hold a list of objects.
-        keys::fit(&mut document, &keys, "").map_err(|misfit| {
-            let origin = origin(misfit.key());
-            misfit.in_origin(origin)
-        })?;
-        check::typed(&schema, document).map_err(|(key, message)| SettingsError::Value {
-            origin: origin(&key),
-            key,
-            message,
-        })
+        Written::read(path, env).map(Written::into_settings)
     }
 
     /// The JSON Schema of the settings file, in draft-07, without references.
@@ -211,6 +171,15 @@ impl Settings {
             .into_generator()
             .into_root_schema_for::<Self>()
             .to_value()
+    }
+
+    /// The keys of which a change takes effect on SIGHUP.
+    #[cfg(test)]
+    pub(crate) fn live_keys() -> Vec<String> {
+        let schema = Self::schema();
+        let tree = Key::tree(&schema);
+        let live = keys::leaves(&tree).into_iter().filter(|key| key.is_live());
+        live.map(|key| key.path.clone()).collect()
     }
 
     /// The reference of all keys and variables, in Markdown.
@@ -237,38 +206,6 @@ impl Settings {
             .next()
             .unwrap_or_default();
         HeaderValue::from_bytes(product).unwrap_or_else(|_| whole.clone())
-    }
-}
-
-impl Misfit {
-    fn key(&self) -> &str {
-        match self {
-            Self::Unknown { key, .. } | Self::NoSection { key, .. } | Self::NoList { key } => key,
-        }
-    }
-
-    fn in_origin(self, origin: String) -> SettingsError {
-        match self {
-            Self::Unknown { key, expected } => SettingsError::UnknownKey {
-                key,
-                origin,
-                expected,
-            },
-            Self::NoList { key } => SettingsError::Value {
-                key,
-                origin,
-                message: "expected a list".to_owned(),
-            },
-            Self::NoSection { key, expected } => SettingsError::Value {
-                key: if key.is_empty() {
-                    "the document".to_owned()
-                } else {
-                    key
-                },
-                origin,
-                message: format!("expected keys and values: {}", expected.join(", ")),
-            },
-        }
     }
 }
 

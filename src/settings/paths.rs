@@ -9,21 +9,28 @@ use serde::{Deserialize, Serialize};
 pub struct Paths {
     /// `%2F`: some servers take it for a separator, some for a part of a name. See `router.match_uri_encoded_slash` for how the
     /// gateway takes it.
+    #[schemars(extend("x-applies" = "live"))]
     pub encoded_slash: PathPolicy,
     /// `;` and `%3B`: Java servlet containers drop what follows it in a segment (`/admin;a=b/x`). Applications also use it as a
     /// letter like others (`/route/13.3,52.5;13.4,52.6`). See `router.normalize_uri_like_servlet` for a gateway that drops it
     /// too.
+    #[schemars(extend("x-applies" = "live"))]
     pub parameters: PathPolicy,
     /// Characters that are encoded twice: some servers decode twice (`/%2561dmin`). A percent sign that is encoded and stands
     /// for itself (`/100%25`) is not meant.
+    #[schemars(extend("x-applies" = "live"))]
     pub double_encoding: PathPolicy,
     /// `%5C`: servers on Windows take it for a separator.
+    #[schemars(extend("x-applies" = "live"))]
     pub backslash: PathPolicy,
     /// `//`.
+    #[schemars(extend("x-applies" = "live"))]
     pub double_slash: DoubleSlash,
     /// `.` and `..` as segments, raw or encoded.
+    #[schemars(extend("x-applies" = "live"))]
     pub dot_segments: DotSegments,
     /// The path that upstreams get, unless a plugin rewrites it.
+    #[schemars(extend("x-applies" = "live"))]
     pub forward: ForwardedPath,
 }
 

@@ -12,6 +12,11 @@ environment, file, default. A variable holds the text itself, or YAML where the 
 `CROSSWAY_` variables are refused, except `CROSSWAY_CONFIG`, which names the settings file itself, and what Kubernetes sets for
 services whose name begins with `crossway`.
 
+On SIGHUP the file is read again. Keys that are *live* take effect then, all of them together, for requests, connections and sessions that
+begin after it; an HTTP/1 connection that is open is held to the new limits from its next request on, and nothing that is open is ended. Keys
+that *need a restart* stay as they are until another process takes over (SIGUSR2) or the gateway is started anew; the log and `/v1/status` name
+those that wait.
+
 This page is generated from the source; `UPDATE_REFERENCE=1 cargo nextest run settings` writes it anew.
 ";
 
@@ -49,7 +54,7 @@ fn section(page: &mut String, key: &Key) {
 
 fn entry(page: &mut String, key: &Key) {
     page.push_str(&format!(
-        "\n### `{}`\n\n`{}` · {}{}{}\n\n{}\n",
+        "\n### `{}`\n\n`{}` · {}{}{} · {}\n\n{}\n",
         key.path,
         key.variable(),
         key.types()
@@ -59,6 +64,11 @@ fn entry(page: &mut String, key: &Key) {
             .join(" or "),
         range(&key.schema),
         default(&key.schema),
+        if key.is_live() {
+            "live"
+        } else {
+            "needs a restart"
+        },
         doc(&key.schema),
     ));
     let choices = list(&key.schema, "oneOf");

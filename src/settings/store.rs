@@ -10,8 +10,10 @@ use std::path::PathBuf;
 pub struct Store {
     /// The kind of store. Default: `file` when `store.file` is set, else `embedded`.
     #[schemars(with = "StoreKind")]
+    #[schemars(extend("x-applies" = "restart"))]
     pub kind: Option<StoreKind>,
     /// The declarative file of the kind `file`, in the shape of APISIX's standalone mode. It is read again when it changes.
+    #[schemars(extend("x-applies" = "restart"))]
     pub file: Option<PathBuf>,
 }
 

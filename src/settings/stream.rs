@@ -14,29 +14,37 @@ pub struct Stream {
     /// gateway speaks TLS, with the certificate that an `ssl` has for the server name), `tls_passthrough` (whether the server
     /// name in the client's hello decides and the bytes go on as they are) and `proxy_protocol` (whether each connection begins
     /// with a PROXY protocol header of one of `listen.proxy_protocol.trusted`, which then names the client); or a list of them.
+    #[schemars(extend("x-applies" = "restart"))]
     pub tcp: TcpListeners,
     /// Where UDP datagrams come in: an IP address and a port, or a list of them. `server_addr` of a route is compared with the
     /// address written here: write one of the machine's own, not 0.0.0.0, where routes are to tell addresses apart.
+    #[schemars(extend("x-applies" = "restart"))]
     pub udp: Option<Addresses>,
     /// Seconds without a byte in either direction after which a TCP session is closed. An upstream with a `timeout` has its own:
     /// the longer one of `send` and `read`.
     #[schemars(range(min = 0.001))]
+    #[schemars(extend("x-applies" = "live"))]
     pub idle_timeout: Seconds,
     /// Seconds without a datagram in either direction after which a UDP session ends. An upstream with a `timeout` has its own.
     #[schemars(range(min = 0.001))]
+    #[schemars(extend("x-applies" = "live"))]
     pub udp_idle_timeout: Seconds,
     /// UDP sessions at once, for each listener. Datagrams of further clients are dropped and counted. Each session holds a
     /// socket: keep it below the process's limit of open files.
     #[schemars(range(min = 1, max = 1_000_000))]
+    #[schemars(extend("x-applies" = "live"))]
     pub udp_sessions: usize,
     /// Seconds that a client has for its TLS hello on a listener with `tls_passthrough`.
     #[schemars(range(min = 0.001))]
+    #[schemars(extend("x-applies" = "live"))]
     pub hello_timeout: Seconds,
     /// Bytes that a TCP session may hold in each direction.
     #[schemars(range(min = 1024, max = 1_048_576))]
+    #[schemars(extend("x-applies" = "live"))]
     pub buffer: usize,
     /// Whether TCP connections to nodes begin with a PROXY protocol header (version 1) that names the client. An upstream with
     /// `proxy_protocol` has its own.
+    #[schemars(extend("x-applies" = "live"))]
     pub proxy_protocol_to_upstream: bool,
 }
 

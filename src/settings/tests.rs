@@ -6,7 +6,10 @@ fn settings(text: &str, env: &[(&str, &str)]) -> Result<Settings, String> {
     let env = env
         .iter()
         .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-    Settings::parse(text, "conf/crossway.yaml".to_owned(), env).map_err(|error| error.to_string())
+    let written = Written::parse(text, "conf/crossway.yaml", env);
+    written
+        .map(Written::into_settings)
+        .map_err(|error| error.to_string())
 }
 
 fn refused(text: &str, env: &[(&str, &str)]) -> String {
@@ -119,7 +122,7 @@ plugin_attr: {prometheus: {export_uri: /m, nothing: null}}
 fn an_unknown_key_is_refused_with_its_path_and_its_neighbours() {
     assert_eq!(
         refused("listen: {htpp: 0.0.0.0:80}", &[]),
-        "settings: unknown key \"listen.htpp\" in conf/crossway.yaml (expected one of backlog, h2c, http, https, proxy_protocol, reuse_port, tcp_keepalive, unix)"
+        "settings: unknown key \"listen.htpp\" in conf/crossway.yaml:1 (expected one of backlog, h2c, http, https, proxy_protocol, reuse_port, tcp_keepalive, unix)"
     );
     let top = refused("treads: 3", &[]);
     assert!(
@@ -130,7 +133,7 @@ fn an_unknown_key_is_refused_with_its_path_and_its_neighbours() {
     assert!(item.contains("unknown key \"admin.keys[0].kye\""), "{item}");
     let deep = refused("upstream: {dns: {server: []}}", &[]);
     assert!(
-        deep.contains("\"upstream.dns.server\" in conf/crossway.yaml (expected one of servers)"),
+        deep.contains("\"upstream.dns.server\" in conf/crossway.yaml:1 (expected one of servers)"),
         "{deep}"
     );
 }
@@ -256,7 +259,8 @@ fn a_wrong_value_is_refused_with_its_path() {
         ("[]", "the document", "expected keys and values"),
     ] {
         let message = refused(text, &[]);
-        let start = format!("settings: {key} in conf/crossway.yaml: ");
+        let line = if text == "[]" { "" } else { ":1" };
+        let start = format!("settings: {key} in conf/crossway.yaml{line}: ");
         assert!(
             message.starts_with(&start) && message.contains(part),
             "{text} -> {message}"
@@ -499,6 +503,95 @@ fn every_key_has_a_documentation_and_a_variable_of_its_own() {
 }
 
 #[test]
+fn every_key_is_live_or_needs_a_restart() {
+    let schema = Settings::schema();
+    for key in leaves(&Key::tree(&schema)) {
+        let applies = key.applies();
+        assert!(
+            matches!(applies, Some("live" | "restart")),
+            "{}: {applies:?}; its field wants #[schemars(extend(\"x-applies\" = \"live\"))], or \"restart\"",
+            key.path
+        );
+    }
+    let secret = |path: &str| {
+        let tree = Key::tree(&schema);
+        leaves(&tree)
+            .iter()
+            .any(|key| key.path == path && key.is_secret())
+    };
+    for path in [
+        "admin.key",
+        "admin.keys",
+        "data_encryption.keyring",
+        "plugin_attr",
+    ] {
+        assert!(secret(path), "{path} would be shown");
+    }
+    assert!(!secret("admin.allow") && !secret("listen.http"));
+}
+
+fn written(text: &str) -> Written {
+    Written::parse(text, "conf/crossway.yaml", std::iter::empty()).unwrap()
+}
+
+fn paths(differences: &[Difference]) -> Vec<&str> {
+    differences.iter().map(|one| one.key.as_str()).collect()
+}
+
+#[test]
+fn live_keys_are_taken_and_the_others_wait() {
+    let running = written("threads: 2\nlimits: {uri_bytes: 100}\nadmin: {key: old}\n");
+    let now = written(
+        "threads: 3\nserver_header: x\nadmin: {key: new}\nlisten: {http: [\"0.0.0.0:9080\"]}\nlog: {level: info}\n",
+    );
+    let renewal = running.renewed(&now).unwrap();
+    assert_eq!(
+        paths(&renewal.changed),
+        ["admin.key", "limits.uri_bytes", "server_header"]
+    );
+    assert_eq!(paths(&renewal.awaiting), ["threads"]);
+    let settings = renewal.written.settings();
+    assert_eq!((settings.threads, settings.limits.uri_bytes), (2, 8192));
+    assert_eq!(settings.server(), "x");
+    let waits = &renewal.awaiting[0];
+    assert_eq!((waits.running.as_str(), waits.written.as_str()), ("2", "3"));
+    let limit = &renewal.changed[1];
+    assert_eq!(
+        (limit.running.as_str(), limit.written.as_str()),
+        ("100", "8192")
+    );
+    assert_eq!(renewal.changed[0].written, "a value that is not shown");
+    // What waited is gone when it is taken back.
+    let back = renewal.written.renewed(&running).unwrap();
+    assert_eq!(paths(&back.awaiting), [""; 0]);
+    assert_eq!(back.written.settings(), running.settings());
+}
+
+#[test]
+fn the_same_written_in_another_way_is_no_change() {
+    let running = written("");
+    let now = written(
+        "threads: 0\nlisten: {http: [\"0.0.0.0:9080\"]}\nshutdown: {drain_timeout: 30.0}\naccess_log: {path: stdout}\n",
+    );
+    let renewal = running.renewed(&now).unwrap();
+    assert_eq!(paths(&renewal.changed), [""; 0]);
+    assert_eq!(paths(&renewal.awaiting), [""; 0]);
+}
+
+#[test]
+fn live_keys_that_do_not_go_with_what_waits_are_refused_together() {
+    let running =
+        written("listen: {proxy_protocol: {on: [\"0.0.0.0:9080\"], trusted: [10.0.0.0/8]}}\n");
+    let error = running.renewed(&written("")).unwrap_err().to_string();
+    assert!(
+        error.starts_with(
+            "settings: listen.proxy_protocol.trusted: is needed for 0.0.0.0:9080, as long as"
+        ) && error.contains("(listen.proxy_protocol.on)"),
+        "{error}"
+    );
+}
+
+#[test]
 fn the_reference_is_up_to_date() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("conf/REFERENCE.md");
     let reference = Settings::reference();
@@ -511,7 +604,7 @@ fn the_reference_is_up_to_date() {
         "run again with UPDATE_REFERENCE=1 and commit conf/REFERENCE.md"
     );
     assert!(reference.contains(
-        "### `listen.http`\n\n`CROSSWAY_LISTEN_HTTP` · text or list · default `[\"0.0.0.0:9080\"]`"
+        "### `listen.http`\n\n`CROSSWAY_LISTEN_HTTP` · text or list · default `[\"0.0.0.0:9080\"]` · needs a restart\n"
     ));
     assert!(reference.contains("- `radixtree_uri`: "));
 }

@@ -213,7 +213,7 @@ impl Serialize for Networks {
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
 
-schema!(Secret, {"type": "string", "minLength": 1});
+schema!(Secret, {"type": "string", "minLength": 1, "writeOnly": true});
 
 impl Secret {
     /// Of a text that came from somewhere else than the settings.

@@ -1,9 +1,11 @@
 //! What serves: one immutable picture of the whole configuration, and the place where it is swapped.
 
+mod conduct;
 mod consumers;
 mod route;
 mod stream_route;
 
+pub use conduct::{AnswerLimits, Conduct, RequestRules, SessionRules};
 pub use consumers::{ConsumerEntry, Consumers};
 pub use route::{Route, Standing, Target};
 pub use stream_route::StreamRoute;
@@ -42,6 +44,8 @@ pub struct Snapshot {
     pub documents: OrdMap<ResourceKey, Bytes>,
     /// Metadata documents, by plugin.
     pub metadata: OrdMap<Arc<str>, Arc<Value>>,
+    /// What the settings say of traffic.
+    pub conduct: Arc<Conduct>,
 }
 
 impl Configuration for Snapshot {

@@ -9,18 +9,17 @@ mod health;
 mod life;
 mod metrics;
 mod question;
+mod readings;
 mod ready;
 mod schema;
-mod serve;
 mod standing;
 #[cfg(test)]
 mod tests;
 
 pub use health::health_reports;
 pub use metrics::metrics_router;
-pub use serve::serve;
 
-use crate::{compile::State as Compiled, matcher::target, sync::Authority};
+use crate::{compile::State as Compiled, sync::Authority};
 use axum::{
     Json, Router,
     extract::{Query, State, rejection::QueryRejection},
@@ -29,6 +28,7 @@ use axum::{
     routing::{get, post, put},
 };
 pub use life::Life;
+pub use readings::{Awaiting, Readings};
 
 use explain::{Explanation, Question, explain};
 use serde_json::json;
@@ -40,19 +40,19 @@ use std::{
 /// What the control API looks at.
 pub struct Control {
     authority: Arc<Authority>,
-    paths: target::Options,
+    readings: Arc<Readings>,
     life: Arc<Life>,
     started_at: SystemTime,
     started: Instant,
 }
 
 impl Control {
-    /// Looks at what `authority` lets serve. `paths` are the data plane's; `life` tells whether it
-    /// takes connections, and whether it is about to leave. The process counts as started now.
-    pub fn new(authority: Arc<Authority>, paths: target::Options, life: Arc<Life>) -> Self {
+    /// Looks at what `authority` lets serve. `readings` tells how the settings were read; `life` whether the gateway takes
+    /// connections, and whether it is about to leave. The process counts as started now.
+    pub fn new(authority: Arc<Authority>, readings: Arc<Readings>, life: Arc<Life>) -> Self {
         Self {
             authority,
-            paths,
+            readings,
             life,
             started_at: SystemTime::now(),
             started: Instant::now(),
@@ -122,7 +122,8 @@ async fn answer(
         Ok(Query(parameters)) => parameters,
         Err(error) => return refuse(StatusCode::BAD_REQUEST, error.to_string()),
     };
-    let question = match Question::parse(parameters, control.paths) {
+    let paths = control.state().conduct().requests.target;
+    let question = match Question::parse(parameters, paths) {
         Ok(question) => question,
         Err(error) => return refuse(StatusCode::BAD_REQUEST, error.to_string()),
     };

@@ -1,7 +1,7 @@
-//! `GET /v1/status`: which configuration serves, why the last change was refused, what is wrong with the store. All
-//! times are seconds since 1970.
+//! `GET /v1/status`: which configuration serves, why the last change was refused, what is wrong with the store, how
+//! the settings were read. All times are seconds since 1970.
 
-use super::Control;
+use super::{Control, readings};
 use crate::{
     model::Kind,
     store::{Position, Trouble},
@@ -26,6 +26,7 @@ struct Standing {
     draining: bool,
     store: Store,
     configuration: Configuration,
+    settings: readings::Standing,
     /// Documents by kind.
     resources: BTreeMap<&'static str, u64>,
     upstreams: Upstreams,
@@ -118,6 +119,7 @@ fn stand(control: &Control) -> Standing {
             refused_total: status.refused_total,
             refused: status.refused,
         },
+        settings: control.readings.standing(),
         resources: resources(control),
         upstreams: upstreams(control),
         secrets: secrets(control),

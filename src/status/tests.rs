@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::{
+    listener::endpoint,
     status::explain::print as cli,
     store::{HistoryLimit, Key, Memory, MemoryStore, Revision, Store, Transaction, Write},
 };
@@ -27,7 +28,7 @@ impl House {
         let authority = Authority::new(Arc::new(store.clone()), fixture::empty());
         let life = Arc::new(Life::default());
         life.begin();
-        let control = Control::new(authority, target::Options::default(), life.clone());
+        let control = Control::new(authority, Arc::default(), life.clone());
         Self {
             control: Arc::new(control),
             life,
@@ -287,7 +288,9 @@ async fn the_command_line_asks_a_gateway_that_runs() {
     let address = format!("http://{}", listener.local_addr().unwrap());
     let (stop, stopped) = oneshot::channel::<()>();
     let router = control_router(house.control.clone());
-    let server = tokio::spawn(serve(listener, router, async { drop(stopped.await) }));
+    let server = tokio::spawn(endpoint::serve(listener, router, async {
+        drop(stopped.await)
+    }));
 
     let question = Question::new("a.example", "/x?a=1&b=%20");
     let explanation = cli::ask(&address, &question).await.unwrap();
@@ -313,7 +316,7 @@ async fn the_command_line_asks_a_gateway_that_runs() {
     let idle = tokio::net::TcpStream::connect(address.trim_start_matches("http://")).await;
     stop.send(()).unwrap();
     let left = tokio::time::timeout(Duration::from_secs(10), server).await;
-    assert!(left.unwrap().unwrap().is_ok());
+    assert!(left.unwrap().is_ok());
     drop(idle);
     let error = cli::ask(&address, &question).await.unwrap_err();
     assert!(matches!(error, cli::AskError::Unreachable(..)), "{error}");

@@ -9,8 +9,8 @@ use super::{
 use crate::{
     listener::{Connection, Serve, Stop, TlsFacts},
     observe::metrics::StreamListener,
-    snapshot::StreamRoute,
-    upstream::{Scheme, Upstream},
+    snapshot::{SessionRules, StreamRoute},
+    upstream::Scheme,
 };
 use async_trait::async_trait;
 use crossway_sdk::{
@@ -20,6 +20,7 @@ use crossway_sdk::{
 use std::{
     net::{Ipv4Addr, SocketAddr},
     sync::Arc,
+    time::Duration,
 };
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -79,6 +80,8 @@ impl TcpSessions {
         S: AsyncRead + AsyncWrite + Unpin,
     {
         let _open = self.listener.open();
+        let conduct = self.proxy.conduct();
+        let rules = &conduct.sessions;
         let Accepted {
             mut stream,
             client,
@@ -93,7 +96,7 @@ impl TcpSessions {
         if let Some(facts) = &tls {
             session.sni = self.judge(facts, client)?;
         } else if self.passthrough {
-            match hello::read(&mut stream, self.proxy.options.hello).await {
+            match hello::read(&mut stream, rules.hello).await {
                 Ok(hello) => {
                     session.sni = self.name_of(&hello);
                     first = hello.bytes;
@@ -110,7 +113,8 @@ impl TcpSessions {
         received.fetch_add(seen, std::sync::atomic::Ordering::Relaxed);
         let route = self.proxy.route(&session)?;
         session.route = Some(route.info.clone());
-        self.proxied(&mut session, &route, &mut stream, first).await;
+        self.proxied(&mut session, &route, rules, &mut stream, first)
+            .await;
         self.proxy.end(&mut session, &route);
         Some(session)
     }
@@ -148,6 +152,7 @@ impl TcpSessions {
         &self,
         session: &mut StreamSession,
         route: &StreamRoute,
+        rules: &SessionRules,
         client: &mut S,
         first: Vec<u8>,
     ) where
@@ -168,11 +173,12 @@ impl TcpSessions {
                 "an upstream with scheme tls cannot be used on a listener with tls_passthrough: the client's TLS would be wrapped in another");
             return;
         }
-        let options = &self.proxy.options;
-        match connect(&upstream, session, options.proxy_protocol).await {
+        match connect(&upstream, session, rules.proxy_protocol).await {
             Err(none) => session.status = none.0,
             Ok((node, picked)) => {
-                let end = self.carry(session, client, node, first, &upstream).await;
+                let idle = upstream.spec().idle.unwrap_or(rules.idle);
+                let limits = (idle, rules.buffer);
+                let end = self.carry(session, client, node, first, limits).await;
                 // The node counts the session until here.
                 drop(picked);
                 tracing::debug!(client = %address, stream_route, %end, "a session ended");
@@ -194,13 +200,11 @@ impl TcpSessions {
         client: &mut S,
         node: NodeStream,
         first: Vec<u8>,
-        upstream: &Upstream,
+        (idle, buffer): (Duration, usize),
     ) -> End
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        let options = &self.proxy.options;
-        let idle = upstream.spec().idle.unwrap_or(options.idle);
         let listener = &*self.listener;
         let meters = Meters {
             received: &listener.received,
@@ -208,7 +212,7 @@ impl TcpSessions {
             upstream_received: &listener.upstream_received,
             upstream_sent: &listener.upstream_sent,
         };
-        let (buffer, bytes) = (options.buffer, &mut session.bytes);
+        let bytes = &mut session.bytes;
         match node {
             NodeStream::Plain(mut node) => {
                 relay(client, &mut node, first, buffer, idle, meters, bytes).await

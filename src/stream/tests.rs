@@ -2,7 +2,7 @@
 //! Sessions over pipes and over sockets of this machine.
 
 use super::{
-    Options, StreamProxy, hello,
+    StreamProxy, hello,
     relay::{End, Meters, relay},
     tcp::{Accepted, TcpSessions},
 };
@@ -10,7 +10,9 @@ use crate::{
     chain::Chain,
     matcher::{Matcher, Mode, SessionMatcher, SessionSpec},
     observe::Metrics,
-    snapshot::{Consumers, Current, Snapshot, Standing, StreamRoute, Target},
+    snapshot::{
+        Conduct, Consumers, Current, SessionRules, Snapshot, Standing, StreamRoute, Target,
+    },
     upstream::{
         Environment, NodeSpec, ProxyProtocol, Scheme, Spec, Upstream,
         names::{Answer, Resolve, ResolveError},
@@ -269,18 +271,21 @@ fn sessions(target: Target, passthrough: bool, proxy_protocol: bool) -> TcpSessi
         certificates: Arc::default(),
         documents: Default::default(),
         metadata: Default::default(),
-    };
-    let options = Options {
-        idle: LONG,
-        udp_idle: LONG,
-        udp_sessions: 8,
-        hello: LONG,
-        buffer: 1024,
-        proxy_protocol: proxy_protocol.then_some(ProxyProtocol::V1),
+        conduct: Arc::new(Conduct {
+            sessions: SessionRules {
+                idle: LONG,
+                udp_idle: LONG,
+                udp_sessions: 8,
+                hello: LONG,
+                buffer: 1024,
+                proxy_protocol: proxy_protocol.then_some(ProxyProtocol::V1),
+            },
+            ..Conduct::default()
+        }),
     };
     let metrics = Arc::new(Metrics::new("").unwrap());
     let current = Arc::new(Current::new(Arc::new(snapshot)));
-    let proxy = StreamProxy::new(current, options, metrics);
+    let proxy = StreamProxy::new(current, metrics);
     let listener = proxy.listener("127.0.0.1:9100", true);
     TcpSessions::new(proxy, listener, passthrough)
 }

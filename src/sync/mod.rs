@@ -10,7 +10,7 @@ pub use status::{Refused, RefusedDocument, Status};
 use crate::{
     compile::{Refusal, State, Unresolved},
     model::ResourceKey,
-    snapshot::Current,
+    snapshot::{Conduct, Current},
     store::{Revision, Store},
 };
 use arc_swap::ArcSwap;
@@ -79,6 +79,19 @@ impl Authority {
     /// How it stands.
     pub fn status(&self) -> watch::Receiver<Status> {
         self.status.subscribe()
+    }
+
+    /// Has traffic treated in another way from now on, in one swap. Documents stay as they are, and what is in flight ends as it
+    /// began.
+    pub async fn conduct(&self, conduct: Arc<Conduct>) {
+        let _changing = self.changing.lock().await;
+        let mut next = State::clone(&self.state.load());
+        let before = next.conduct().clone();
+        next.set_conduct(conduct);
+        let snapshot = Arc::new(next.snapshot());
+        drop(self.state.swap(Arc::new(next)));
+        self.current.store(snapshot);
+        before.connections.supersede();
     }
 
     /// Whether a document would be taken: what is asked before a write is stored.

@@ -29,6 +29,11 @@ impl Certificates {
         }
     }
 
+    /// Takes this name for clients that send none.
+    pub fn fall_back_to(&mut self, name: Option<Arc<str>>) {
+        self.fallback = name;
+    }
+
     /// Serves these names with `site`, in place of what had this id before.
     pub fn insert(&mut self, id: &Arc<str>, names: &[String], site: Arc<Site>) {
         self.remove(id);

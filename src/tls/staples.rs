@@ -11,20 +11,42 @@ use std::{
     sync::Arc,
     time::Duration,
 };
+use tokio::sync::Notify;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 /// Files that are larger are no OCSP responses.
 const MAX_BYTES: u64 = 64 * 1024;
 
+/// How often the files are read again, where nobody says otherwise.
+const INTERVAL: Duration = Duration::from_secs(60);
+
 /// The responses that are there now, by the serial number of the certificate.
 #[derive(Debug, Default)]
 pub struct Staples {
-    directory: Option<PathBuf>,
+    place: ArcSwap<Place>,
+    /// Tells of another place.
+    moved: Notify,
     responses: ArcSwap<HashMap<Vec<u8>, Vec<Arc<Response>>>>,
 }
 
+/// Where the files are, and how often they are read again.
+#[derive(Debug)]
+struct Place {
+    directory: Option<PathBuf>,
+    interval: Duration,
+}
+
+impl Default for Place {
+    fn default() -> Self {
+        Self {
+            directory: None,
+            interval: INTERVAL,
+        }
+    }
+}
+
 impl Staples {
-    /// None, for ever.
+    /// None, until there is a place where some are.
     pub fn none() -> Arc<Self> {
         Arc::default()
     }
@@ -35,25 +57,51 @@ impl Staples {
     /// # Errors
     /// The directory cannot be read.
     pub fn open(directory: &Path) -> io::Result<Arc<Self>> {
-        let staples = Self {
-            directory: Some(directory.to_owned()),
-            responses: ArcSwap::default(),
-        };
-        for problem in staples.read(directory)? {
-            tracing::warn!("{problem}");
-        }
+        let staples = Self::default();
+        staples.move_to(Some(directory), INTERVAL)?;
         Ok(Arc::new(staples))
     }
 
+    /// From now on takes them from another directory, or none, and reads it again after each `interval`.
+    ///
+    /// # Errors
+    /// The directory cannot be read. Nothing has changed then.
+    pub fn move_to(&self, directory: Option<&Path>, interval: Duration) -> io::Result<()> {
+        let problems = match directory {
+            Some(directory) => self.read(directory)?,
+            None => {
+                self.responses.store(Arc::default());
+                BTreeSet::new()
+            }
+        };
+        for problem in problems {
+            tracing::warn!("{problem}");
+        }
+        self.place.store(Arc::new(Place {
+            directory: directory.map(Path::to_owned),
+            interval,
+        }));
+        self.moved.notify_one();
+        Ok(())
+    }
+
     /// Reads the files again and again. A problem is logged when it is new.
-    pub async fn follow(self: Arc<Self>, interval: Duration) {
+    pub async fn follow(self: Arc<Self>) {
         let mut known = BTreeSet::new();
-        while self.directory.is_some() {
-            tokio::time::sleep(interval).await;
+        loop {
+            let interval = self.place.load().interval;
+            tokio::select! {
+                () = tokio::time::sleep(interval) => {}
+                () = self.moved.notified() => {}
+            }
+            // Looked at now: what was read of the place before is replaced by this.
+            let Some(directory) = self.place.load().directory.clone() else {
+                self.responses.store(Arc::default());
+                continue;
+            };
             let staples = self.clone();
             let read = tokio::task::spawn_blocking(move || {
-                let directory = staples.directory.as_deref().unwrap_or(Path::new("."));
-                staples.read(directory).unwrap_or_else(|error| {
+                staples.read(&directory).unwrap_or_else(|error| {
                     BTreeSet::from([format!("{}: {error}", directory.display())])
                 })
             });
@@ -109,6 +157,9 @@ impl Staples {
 
     fn find(&self, issuer: &[u8], serial: &[u8]) -> Option<Arc<Response>> {
         let all = self.responses.load();
+        if all.is_empty() {
+            return None;
+        }
         let now = Timestamp::now();
         let fits = |r: &&Arc<Response>| r.is_for(issuer, serial) && r.holds(now);
         all.get(serial)?.iter().find(fits).cloned()
@@ -152,9 +203,6 @@ impl Stapled {
 
     /// With the response that is there now, if one is.
     pub(super) fn current(&self, staples: &Staples) -> Arc<CertifiedKey> {
-        if staples.directory.is_none() {
-            return self.plain.clone();
-        }
         let found = self.id.as_ref().and_then(|(i, s)| staples.find(i, s));
         let Some(response) = found else {
             return self.plain.clone();

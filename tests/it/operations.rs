@@ -24,7 +24,9 @@ async fn readiness_turns_false_before_connections_are_refused() {
     let noticed = started.elapsed();
     assert!(noticed < Duration::from_secs(2), "{noticed:?}");
     while started.elapsed() < Duration::from_millis(1700) {
+        // Each on a connection of its own.
         gateway.get("/").await.expect_status(200);
+        gateway.control("/status/ready").await.expect_status(503);
     }
     let status = gateway.ends_within(Duration::from_secs(10)).await;
     assert!(status.success(), "{status:?}");

@@ -14,34 +14,34 @@ use crate::support::{
 };
 
 /// A gateway and the process that serves in its place. That one is ended with this.
-struct Upgraded {
-    gateway: Gateway,
-    process: u32,
+pub struct Upgraded {
+    pub gateway: Gateway,
+    pub process: u32,
 }
 
 impl Upgraded {
-    async fn start(builder: Builder) -> Self {
+    pub async fn start(builder: Builder) -> Self {
         Self::of(builder.start().await)
     }
 
-    fn of(gateway: Gateway) -> Self {
+    pub fn of(gateway: Gateway) -> Self {
         let process = gateway.process_id();
         Self { gateway, process }
     }
 
     /// The process that answers the control API; `None` between two of them.
-    async fn answering(&self) -> Option<u32> {
+    pub async fn answering(&self) -> Option<u32> {
         let answer = self.gateway.control("/v1/status").send().await.ok()?;
         let status: Value = serde_json::from_slice(&answer.body).ok()?;
         u32::try_from(status["pid"].as_u64()?).ok()
     }
 
-    fn signal(&self, signal: Signal) {
+    pub fn signal(&self, signal: Signal) {
         send(self.process, signal);
     }
 
     /// Has another process take over, and waits until it serves.
-    async fn upgrade(&mut self) {
+    pub async fn upgrade(&mut self) {
         let old = self.process;
         self.signal(Signal::USR2);
         let started = Instant::now();
@@ -55,7 +55,7 @@ impl Upgraded {
     }
 
     /// Waits until the log says so.
-    async fn says(&self, text: &str) {
+    pub async fn says(&self, text: &str) {
         wait_until(text, PATIENCE, || self.gateway.log().contains(text)).await;
     }
 }
@@ -75,7 +75,7 @@ fn send(process: u32, signal: Signal) {
 }
 
 /// Whether it has not ended. One that nobody has asked about after its end counts as ended.
-fn runs(process: u32) -> bool {
+pub fn runs(process: u32) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
     let state = stat
         .rsplit(") ")

@@ -17,7 +17,8 @@ use tokio_rustls::TlsConnector;
 
 use super::message::invalid;
 
-/// A connection over which HTTP/2 was agreed on.
+/// A connection over which HTTP/2 was agreed on. A clone has streams of its own on the same connection.
+#[derive(Clone)]
 pub struct Http2(SendRequest<String>);
 
 impl Http2 {
@@ -41,6 +42,11 @@ impl Http2 {
             .map_err(io::Error::other)?;
         tokio::spawn(connection);
         Ok(Self(sender))
+    }
+
+    /// Whether it takes no new streams: the other end said so (GOAWAY), or it is closed.
+    pub async fn is_closed(&mut self) -> bool {
+        self.0.is_closed() || self.0.ready().await.is_err()
     }
 
     /// GET; status and body.

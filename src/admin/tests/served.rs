@@ -7,6 +7,7 @@ use tokio::{
 };
 
 use super::*;
+use crate::listener::endpoint;
 
 #[tokio::test]
 async fn it_serves_until_told_to_stop_and_knows_who_calls() {
@@ -16,7 +17,8 @@ async fn it_serves_until_told_to_stop_and_knows_who_calls() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (stop, stopped) = oneshot::channel::<()>();
-    let served = tokio::spawn(crate::admin::serve(listener, api.router.clone(), async {
+    let router = api.router.clone();
+    let served = tokio::spawn(endpoint::serve(listener, router, async {
         drop(stopped.await);
     }));
     let mut client = TcpStream::connect(address).await.unwrap();

@@ -7,7 +7,7 @@ use super::{
     refusal::stand_in,
     wire::Wire,
 };
-use crate::listener::{Connection, Counters, Reason, Serve, Stop};
+use crate::listener::{Connection, Counters, Govern, Reason, Serve, Stop, Terms};
 use async_trait::async_trait;
 use bytes::BytesMut;
 use pingora_core::{apps::HttpServerApp, protocols::http::ServerSession};
@@ -25,16 +25,16 @@ pub const LAST_CALL: Duration = Duration::from_secs(1);
 /// Serves HTTP on connections, through an application of Pingora's.
 pub struct Http<A> {
     app: Arc<A>,
-    options: Options,
+    govern: Arc<dyn Govern>,
     counters: Arc<Counters>,
 }
 
 impl<A> Http<A> {
-    /// `counters` are those of the edge.
-    pub fn new(app: Arc<A>, options: Options, counters: Arc<Counters>) -> Self {
+    /// `govern` and `counters` are those of the edge.
+    pub fn new(app: Arc<A>, govern: Arc<dyn Govern>, counters: Arc<Counters>) -> Self {
         Self {
             app,
-            options,
+            govern,
             counters,
         }
     }
@@ -53,23 +53,26 @@ enum Next {
 #[async_trait]
 impl<A: HttpServerApp + Send + Sync + 'static> Serve for Http<A> {
     async fn serve(self: Arc<Self>, connection: Connection, mut stop: Stop) {
-        let rates = (self.options.body_rate, self.options.response_rate);
+        let mut terms = connection.terms.clone();
+        let rates = rates(&terms.http);
         let mut wire = Box::new(Wire::new(connection, rates, self.counters.clone()));
         if wire.is_http2() {
-            return http2::serve(&self.app, *wire, &self.options, &self.counters, stop).await;
+            return http2::serve(&self.app, *wire, &terms.http, &self.counters, stop).await;
         }
         let mut served = 0;
         loop {
-            let (request, refused) = match self.next(&mut wire, &mut stop, served).await {
+            let next = self.next(&mut wire, &mut stop, served, &mut terms).await;
+            let (request, refused) = match next {
                 Next::Request(request, refused) => (request, refused),
                 Next::Http2 => {
-                    return http2::serve(&self.app, *wire, &self.options, &self.counters, stop)
-                        .await;
+                    return http2::serve(&self.app, *wire, &terms.http, &self.counters, stop).await;
                 }
                 Next::End => return,
             };
             served += 1;
-            match self.exchange(wire, request, refused, served, &stop).await {
+            let most = terms.http.requests;
+            let left = (most > 0).then(|| most.saturating_sub(served));
+            match self.exchange(wire, request, refused, left, &stop).await {
                 Some(again) => wire = again,
                 None => return,
             }
@@ -79,11 +82,17 @@ impl<A: HttpServerApp + Send + Sync + 'static> Serve for Http<A> {
 
 impl<A: HttpServerApp + Send + Sync + 'static> Http<A> {
     /// Waits for the next request, as long as it may take.
-    async fn next(&self, wire: &mut Wire, stop: &mut Stop, served: u32) -> Next {
+    async fn next(
+        &self,
+        wire: &mut Wire,
+        stop: &mut Stop,
+        served: u32,
+        terms: &mut Arc<Terms>,
+    ) -> Next {
         if wire.ahead().is_empty() {
             let idle = match served {
-                0 => self.options.header_timeout,
-                _ => self.options.keepalive_timeout,
+                0 => terms.http.header_timeout,
+                _ => terms.http.keepalive_timeout,
             };
             let came = tokio::select! {
                 biased;
@@ -100,16 +109,20 @@ impl<A: HttpServerApp + Send + Sync + 'static> Http<A> {
                 _ => return Next::End,
             }
         }
-        match self.judge(wire, served) {
+        if terms.is_superseded() {
+            *terms = self.govern.terms();
+            wire.hold_to(rates(&terms.http));
+        }
+        match self.judge(wire, served, &terms.http) {
             Some(next) => next,
             // Most heads come whole. What waits for the rest of one is boxed, for the sake of those that do not wait.
-            None => Box::pin(self.rest(wire, stop, served)).await,
+            None => Box::pin(self.rest(wire, stop, served, &terms.http)).await,
         }
     }
 
     /// Waits for the rest of a head.
-    async fn rest(&self, wire: &mut Wire, stop: &mut Stop, served: u32) -> Next {
-        let mut deadline = Instant::now() + self.options.header_timeout;
+    async fn rest(&self, wire: &mut Wire, stop: &mut Stop, served: u32, options: &Options) -> Next {
+        let mut deadline = Instant::now() + options.header_timeout;
         let mut last_call = false;
         loop {
             let known = wire.ahead().len();
@@ -134,23 +147,23 @@ impl<A: HttpServerApp + Send + Sync + 'static> Http<A> {
             // Only the end of a line can complete a head, or spoil one that was in order so far; or its size.
             let more = wire.ahead().get(known..).unwrap_or_default();
             let worth = memchr::memchr(b'\n', more).is_some() || wire.ahead().len() >= 4096;
-            if let Some(next) = worth.then(|| self.judge(wire, served)).flatten() {
+            if let Some(next) = worth.then(|| self.judge(wire, served, options)).flatten() {
                 return next;
             }
         }
     }
 
     /// What the bytes are that have come; `None` while that cannot be told.
-    fn judge(&self, wire: &mut Wire, served: u32) -> Option<Next> {
+    fn judge(&self, wire: &mut Wire, served: u32, options: &Options) -> Option<Next> {
         let bytes = wire.ahead();
-        if self.options.h2c && served == 0 && bytes.first() == Some(&b'P') {
+        if options.h2c && served == 0 && bytes.first() == Some(&b'P') {
             let length = bytes.len().min(PREFACE.len());
             if bytes.get(..length) == PREFACE.get(..length) {
                 let is_whole = length == PREFACE.len() && !wire.is_tls();
                 return is_whole.then_some(Next::Http2);
             }
         }
-        match head::judge(wire.ahead(), &self.options.head) {
+        match head::judge(wire.ahead(), &options.head) {
             Verdict::Incomplete => None,
             Verdict::Head(head) => Some(match wire.begin(head.length, head.body, head.upgrade) {
                 Ok(request) => Next::Request(request, None),
@@ -178,13 +191,13 @@ impl<A: HttpServerApp + Send + Sync + 'static> Http<A> {
         Next::Request(request, Some(status))
     }
 
-    /// Has the application answer a request. The stream, when it can have another.
+    /// Has the application answer a request. The stream, when it can have another: `left` more, where they are counted.
     async fn exchange(
         &self,
         wire: Box<Wire>,
         request: BytesMut,
         refused: Option<u16>,
-        served: u32,
+        left: Option<u32>,
         stop: &Stop,
     ) -> Option<Box<Wire>> {
         let mut session = ServerSession::new_http1(wire);
@@ -193,8 +206,7 @@ impl<A: HttpServerApp + Send + Sync + 'static> Http<A> {
         if let Some(status) = refused {
             session.set_connection_user_context(Some(Box::new(Refusal { status })));
         }
-        if self.options.requests > 0 {
-            let left = self.options.requests.saturating_sub(served);
+        if let Some(left) = left {
             if left == 0 {
                 self.counters.count(Reason::Requests);
             }
@@ -207,4 +219,9 @@ impl<A: HttpServerApp + Send + Sync + 'static> Http<A> {
         let (stream, _) = again.consume();
         stream.into_any().downcast().ok()
     }
+}
+
+/// The least of bytes each second, of request bodies and of answers.
+fn rates(options: &Options) -> (u64, u64) {
+    (options.body_rate, options.response_rate)
 }

@@ -52,3 +52,33 @@ pub struct Http2 {
     /// What a client may send besides requests.
     pub frames: http2::frames::Limits,
 }
+
+/// As the settings have it by default.
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            head: head::Limits {
+                target: 8192,
+                fields: 32768,
+                count: 100,
+            },
+            header_timeout: Duration::from_secs(30),
+            keepalive_timeout: Duration::from_secs(60),
+            requests: 0,
+            body_rate: 240,
+            response_rate: 240,
+            h2c: false,
+            http2: Http2 {
+                streams: 128,
+                header_list: 44160,
+                stream_window: 65535,
+                connection_window: 1_048_576,
+                frames: http2::frames::Limits {
+                    resets: 100,
+                    control: 1000,
+                    continuations: 4,
+                },
+            },
+        }
+    }
+}

@@ -35,7 +35,7 @@ impl StreamProxy {
         mut stop: Stop,
     ) {
         let socket = Arc::new(socket);
-        let table = Table::new(self.options.udp_sessions);
+        let table = Table::default();
         let mut buffer = vec![0; LARGEST];
         let mut stopping = false;
         loop {
@@ -70,7 +70,8 @@ impl StreamProxy {
             let mut session =
                 StreamSession::new(Transport::Udp, client, server, listener.address().clone());
             let route = (!stop.is_given()).then(|| self.route(&session)).flatten();
-            let place = route.and_then(|route| Some((route, table.enter(client)?)));
+            let most = self.conduct().sessions.udp_sessions;
+            let place = route.and_then(|route| Some((route, table.enter(client, most)?)));
             let Some((route, (place, datagrams))) = place else {
                 listener.dropped.fetch_add(1, Relaxed);
                 continue;

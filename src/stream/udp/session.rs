@@ -67,7 +67,8 @@ impl UdpSession {
                 return;
             }
         };
-        let idle = upstream.spec().idle.unwrap_or(self.proxy.options.udp_idle);
+        let otherwise = || self.proxy.conduct().sessions.udp_idle;
+        let idle = upstream.spec().idle.unwrap_or_else(otherwise);
         let mut picks = Picks::new(&upstream, session);
         let mut datagram = first;
         loop {

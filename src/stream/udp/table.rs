@@ -14,9 +14,9 @@ const QUEUE: usize = 32;
 
 type Sessions = Mutex<HashMap<SocketAddr, mpsc::Sender<Bytes>>>;
 
+#[derive(Default)]
 pub(super) struct Table {
     sessions: Arc<Sessions>,
-    most: usize,
 }
 
 /// What became of a datagram.
@@ -44,13 +44,6 @@ impl Drop for Place {
 }
 
 impl Table {
-    pub(super) fn new(most: usize) -> Self {
-        Self {
-            sessions: Arc::default(),
-            most,
-        }
-    }
-
     /// Hands a datagram to the session of its client.
     pub(super) fn give(&self, client: SocketAddr, datagram: Bytes) -> Given {
         match self.sessions.lock().get(&client) {
@@ -62,10 +55,15 @@ impl Table {
         }
     }
 
-    /// A place for a new session, and where its datagrams come; `None` when there are too many, or one of this client.
-    pub(super) fn enter(&self, client: SocketAddr) -> Option<(Place, mpsc::Receiver<Bytes>)> {
+    /// A place for a new session, one of at most `most`, and where its datagrams come; `None` when there are too many, or one of
+    /// this client.
+    pub(super) fn enter(
+        &self,
+        client: SocketAddr,
+        most: usize,
+    ) -> Option<(Place, mpsc::Receiver<Bytes>)> {
         let mut sessions = self.sessions.lock();
-        if sessions.len() >= self.most {
+        if sessions.len() >= most {
             return None;
         }
         let hash_map::Entry::Vacant(vacant) = sessions.entry(client) else {
@@ -92,22 +90,22 @@ mod tests {
 
     #[test]
     fn there_are_never_more_than_allowed_and_places_come_back() {
-        let table = Table::new(2);
-        let (one, _datagrams) = table.enter(client(1)).unwrap();
-        let _two = table.enter(client(2)).unwrap();
-        assert!(table.enter(client(1)).is_none(), "it has one");
-        assert!(table.enter(client(3)).is_none(), "too many");
+        let table = Table::default();
+        let (one, _datagrams) = table.enter(client(1), 2).unwrap();
+        let _two = table.enter(client(2), 2).unwrap();
+        assert!(table.enter(client(1), 2).is_none(), "it has one");
+        assert!(table.enter(client(3), 2).is_none(), "too many");
         drop(one);
-        assert!(table.enter(client(3)).is_some());
+        assert!(table.enter(client(3), 2).is_some());
     }
 
     #[test]
     fn a_datagram_finds_its_session_or_is_dropped() {
-        let table = Table::new(2);
+        let table = Table::default();
         let datagram = Bytes::from_static(b"a");
         let unknown = Given::Unknown(datagram.clone());
         assert_eq!(table.give(client(1), datagram.clone()), unknown);
-        let (_place, mut datagrams) = table.enter(client(1)).unwrap();
+        let (_place, mut datagrams) = table.enter(client(1), 2).unwrap();
         for _ in 0..QUEUE {
             assert_eq!(table.give(client(1), datagram.clone()), Given::Taken);
         }

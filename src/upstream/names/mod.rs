@@ -7,7 +7,7 @@ mod tests;
 
 pub use resolver::{Answer, Resolve, ResolveError, SystemResolver};
 
-use arc_swap::ArcSwapOption;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use parking_lot::Mutex;
 use std::{
     collections::HashMap,
@@ -44,7 +44,7 @@ impl Default for Lifetimes {
 
 /// All names that are being resolved.
 pub struct Names {
-    resolver: Arc<dyn Resolve>,
+    resolver: ArcSwap<Arc<dyn Resolve>>,
     lifetimes: Lifetimes,
     live: Mutex<HashMap<Arc<str>, Weak<Name>>>,
 }
@@ -53,10 +53,15 @@ impl Names {
     /// None yet.
     pub fn new(resolver: Arc<dyn Resolve>, lifetimes: Lifetimes) -> Arc<Self> {
         Arc::new(Self {
-            resolver,
+            resolver: ArcSwap::from_pointee(resolver),
             lifetimes,
             live: Mutex::default(),
         })
+    }
+
+    /// Asks another one from the next question on. Answers that are there hold for their time.
+    pub fn ask(&self, resolver: Arc<dyn Resolve>) {
+        self.resolver.store(Arc::new(resolver));
     }
 
     /// The one watch of this name; it may have addresses already. Resolves nothing until it is started.
@@ -205,7 +210,8 @@ async fn keep_resolving(watch: Weak<Name>, names: Arc<Names>, name: Arc<str>) {
     } = names.lifetimes;
     let mut retry = None;
     loop {
-        let answer = names.resolver.resolve(&name).await;
+        let resolver = Arc::clone(&names.resolver.load());
+        let answer = resolver.resolve(&name).await;
         let answer = answer.and_then(|answer| match answer.addresses.is_empty() {
             true => Err(ResolveError::new("no addresses")),
             false => Ok(answer),

@@ -94,6 +94,12 @@ impl Wire {
         }
     }
 
+    /// Holds the client to other rates, from the next request on.
+    pub(super) fn hold_to(&mut self, (body_rate, response_rate): (u64, u64)) {
+        self.body.rate = body_rate;
+        self.response.rate = response_rate;
+    }
+
     /// What was read and belongs to nobody yet.
     pub(super) fn ahead(&mut self) -> &mut BytesMut {
         &mut self.ahead

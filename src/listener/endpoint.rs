@@ -1,13 +1,14 @@
-//! The listener of the Admin API: plain HTTP/1.1, with the client's address for the allow list, and with limits that
-//! keep slow and idle clients from piling up.
+//! A listener for operators, beside the traffic: plain HTTP/1.1 for a router, which learns the client's address, with limits that keep
+//! slow and idle clients from piling up.
 
 use std::{convert::Infallible, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
+use super::http::LAST_CALL;
 use axum::{
     Router,
     body::Body,
     extract::ConnectInfo,
-    http::{Request, Response},
+    http::{HeaderValue, Request, Response, header::CONNECTION},
 };
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -24,7 +25,8 @@ const CONNECTIONS: usize = 1024;
 /// After a failed accept (out of descriptors, say).
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Serves until `shutdown` is ready, then finishes the requests that are under way.
+/// Serves until `shutdown` is ready. Requests that are under way then, or on their way on a connection that is open, are still
+/// answered.
 pub async fn serve(listener: TcpListener, router: Router, shutdown: impl Future<Output = ()>) {
     let free = Arc::new(Semaphore::new(CONNECTIONS));
     // Each connection holds a receiver, so that the end of the last one can be awaited.
@@ -43,13 +45,12 @@ pub async fn serve(listener: TcpListener, router: Router, shutdown: impl Future<
             Ok((stream, from)) => {
                 let (router, mut stopped) = (router.clone(), stopped.clone());
                 tokio::spawn(async move {
-                    let end = async { drop(stopped.wait_for(|stop| *stop).await) };
-                    connection(stream, from, router, end).await;
+                    connection(stream, from, router, &mut stopped).await;
                     drop((slot, stopped));
                 });
             }
             Err(error) => {
-                tracing::warn!(%error, "the Admin API could not accept a connection");
+                tracing::warn!(%error, "a connection of an operator could not be accepted");
                 tokio::time::sleep(PAUSE).await;
             }
         }
@@ -64,15 +65,21 @@ async fn connection(
     stream: TcpStream,
     from: SocketAddr,
     router: Router,
-    end: impl Future<Output = ()>,
+    stopped: &mut watch::Receiver<bool>,
 ) {
+    let word = stopped.clone();
     let service = service_fn(move |request: Request<Incoming>| {
         let router = router.clone();
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(ConnectInfo(from));
+        let word = word.clone();
         async move {
-            let answered: Result<Response<Body>, Infallible> = router.oneshot(request).await;
-            answered
+            let Ok::<Response<Body>, Infallible>(mut answer) = router.oneshot(request).await;
+            if *word.borrow() {
+                let close = HeaderValue::from_static("close");
+                answer.headers_mut().insert(CONNECTION, close);
+            }
+            Ok::<_, Infallible>(answer)
         }
     });
     let served = http1::Builder::new()
@@ -80,6 +87,11 @@ async fn connection(
         .header_read_timeout(HEAD)
         .serve_connection(TokioIo::new(stream), service);
     let mut served = pin!(served);
+    // Closed at the word, a connection would take a request with it that is on its way.
+    let end = async {
+        drop(stopped.wait_for(|stop| *stop).await);
+        tokio::time::sleep(LAST_CALL).await;
+    };
     let mut end = pin!(end);
     let outcome = tokio::select! {
         outcome = served.as_mut() => outcome,
@@ -89,6 +101,6 @@ async fn connection(
         }
     };
     if let Err(error) = outcome {
-        tracing::debug!(%error, %from, "a connection to the Admin API broke off");
+        tracing::debug!(%error, %from, "a connection of an operator broke off");
     }
 }
