@@ -5,7 +5,7 @@ use super::{
     sockets::{self, Sockets},
 };
 use crate::{
-    admin,
+    acme, admin,
     listener::Stop,
     observe::Metrics,
     settings::{KeyOrigin, Role, Settings, admin_keys},
@@ -27,6 +27,7 @@ impl Endpoints {
         authority: &Arc<Authority>,
         metrics: &Arc<Metrics>,
         life: &Arc<Life>,
+        acme: Option<Arc<acme::Report>>,
         sockets: &Sockets,
         stop: &Stop,
     ) -> Result<Self, Failure> {
@@ -41,7 +42,7 @@ impl Endpoints {
             all.push(Box::pin(admin::serve(listener, router, stopped())));
         }
         let paths = options::of_proxy(settings).target;
-        let api = status::Control::new(authority.clone(), paths, life.clone());
+        let api = status::Control::new(authority.clone(), paths, life.clone()).with_acme(acme);
         let router = status::control_router(Arc::new(api));
         let listener = listen("control.listen", settings.control.listen.0, sockets)?;
         all.push(Box::pin(serve(listener, router, stopped())));

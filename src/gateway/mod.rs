@@ -1,5 +1,6 @@
 //! The gateway as a whole: what it is made of, and its commands. A custom binary adds plugins and balancers here.
 
+mod acme;
 mod check;
 mod connections;
 mod control;

@@ -2,6 +2,7 @@
 
 use super::{
     Failure, Parts,
+    acme::Acme,
     control::Endpoints,
     drain::{self, End, Load, Signals},
     edge, error_log,
@@ -22,7 +23,7 @@ use crate::{
     compile::State,
     listener::{Counters, Stop, http::Http},
     observe::{self, AccessLog, Metrics, metrics::Family},
-    proxy::Proxy,
+    proxy::{Challenges, Proxy},
     settings::{Settings, environment},
     status::{self, Life},
     sync::Authority,
@@ -79,14 +80,18 @@ fn start(
     if let Some(predecessor) = predecessor {
         predecessor.ask_for_store()?;
     }
-    let authority = control.block_on(async {
-        let store = open::store(&settings).await?;
-        let store = Sealed::over(store, &workshop.sealer);
+    let (authority, acme) = control.block_on(async {
+        let stores = open::stores(&settings).await?;
+        let store = Sealed::over(stores.documents, &workshop.sealer);
+        let acme = match stores.acme {
+            Some(own) => Acme::new(&settings, &store, own, &workshop.sealer)?,
+            None => None,
+        };
         let authority = Authority::new(store, State::new(workshop));
         tokio::spawn(authority.clone().follow());
         tokio::spawn(authority.clone().follow_secrets());
         first_configuration(&authority).await?;
-        Ok::<_, Failure>(authority)
+        Ok::<_, Failure>((authority, acme))
     })?;
     let life = Arc::new(Life::default());
     control.spawn(count_changes(authority.clone(), metrics.clone()));
@@ -94,12 +99,16 @@ fn start(
     control.spawn(memory::follow(authority.status()));
     let access_log = access_log(&settings, &metrics)?;
     export(&metrics, &authority).map_err(Failure::new)?;
+    if let Some(acme) = &acme {
+        acme.export(&metrics).map_err(Failure::new)?;
+    }
     let house = House {
         settings: &settings,
         authority: &authority,
         metrics: &metrics,
         life,
         access_log,
+        acme,
         sockets,
         predecessor,
         program,
@@ -114,6 +123,7 @@ struct House<'a> {
     metrics: &'a Arc<Metrics>,
     life: Arc<Life>,
     access_log: Option<Arc<AccessLog>>,
+    acme: Option<Acme>,
     sockets: Arc<Sockets>,
     predecessor: Option<&'a Predecessor>,
     program: PathBuf,
@@ -207,6 +217,7 @@ fn serve(control: Runtime, house: House<'_>) -> Result<(), Failure> {
         metrics,
         life,
         access_log,
+        acme,
         sockets,
         predecessor,
         program,
@@ -215,7 +226,8 @@ fn serve(control: Runtime, house: House<'_>) -> Result<(), Failure> {
     let (leaving, left) = Stop::new();
     let mut endpoints = {
         let _inside = control.enter();
-        let bound = Endpoints::bind(settings, authority, metrics, &life, &sockets, &left)?;
+        let report = acme.as_ref().map(|acme| acme.report.clone());
+        let bound = Endpoints::bind(settings, authority, metrics, &life, report, &sockets, &left)?;
         Some(bound)
     };
     if predecessor.is_none()
@@ -234,7 +246,9 @@ fn serve(control: Runtime, house: House<'_>) -> Result<(), Failure> {
         metrics: metrics.clone(),
         access_log: access_log.clone(),
     });
-    let proxy = Proxy::new(authority.current(), options::of_proxy(settings), reports);
+    let proofs = acme.as_ref().map(|acme| acme.pending.clone());
+    let proxy = Proxy::new(authority.current(), options::of_proxy(settings), reports)
+        .with_challenges(proofs.clone().map(|proofs| proofs as Arc<dyn Challenges>));
     let mut proxy = pingora_proxy::http_proxy(&Arc::new(options::of_pingora(settings)), proxy);
     proxy.server_options = Some(options::of_pingora_http());
     let counters = Arc::new(Counters::default());
@@ -244,7 +258,10 @@ fn serve(control: Runtime, house: House<'_>) -> Result<(), Failure> {
         options::of_http(settings),
         counters,
     ));
-    let tls = Arc::new(Handshakes(authority.current()));
+    let tls = Arc::new(Handshakes {
+        current: authority.current(),
+        proofs,
+    });
     let (mut signals, rotations, mut upgrade) = {
         let _inside = control.enter();
         let store = authority.store().clone();
@@ -255,6 +272,9 @@ fn serve(control: Runtime, house: House<'_>) -> Result<(), Failure> {
         )
     };
     let (stopping, stop) = Stop::new();
+    if let Some(acme) = &acme {
+        acme.answer(control.handle());
+    }
     {
         let _inside = workers.enter();
         // All are bound before one accepts: a connection that is accepted is served.
@@ -275,6 +295,9 @@ fn serve(control: Runtime, house: House<'_>) -> Result<(), Failure> {
         predecessor.serving();
     }
     notify.ready();
+    if let Some(acme) = acme {
+        acme.order(control.handle());
+    }
     control.block_on(async {
         let mut end = tokio::select! {
             end = signals.wait() => end,

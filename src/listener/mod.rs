@@ -20,7 +20,7 @@ pub use connection::{Connection, Serve};
 pub use counters::{Counters, Reason};
 pub use socket::Socket;
 pub use stop::{Stop, Stopping};
-pub use tls::{Tls, TlsFacts};
+pub use tls::{ACME_TLS, Tls, TlsFacts};
 pub use transport::Transport;
 
 use crossway_sdk::expr::IpSet;

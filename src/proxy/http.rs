@@ -1,7 +1,7 @@
 //! Pingora's callbacks, in the order in which they run. Each says what happens; how stands in the files beside.
 
 use super::{
-    InFlight, Options, Reports, admit, body, decide,
+    Challenges, InFlight, Options, Reports, admit, body, challenge, decide,
     exchange::Stage,
     failure, forward, grpc, mtls,
     reply::{self, insert},
@@ -33,6 +33,7 @@ pub struct Proxy {
     current: Arc<Current>,
     options: Options,
     reports: Arc<dyn Reports>,
+    challenges: Option<Arc<dyn Challenges>>,
 }
 
 impl Proxy {
@@ -42,7 +43,15 @@ impl Proxy {
             current,
             options,
             reports,
+            challenges: None,
         }
+    }
+
+    /// Answers certificate authorities that ask for a proof.
+    #[must_use]
+    pub fn with_challenges(mut self, challenges: Option<Arc<dyn Challenges>>) -> Self {
+        self.challenges = challenges;
+        self
     }
 
     async fn answer(
@@ -94,6 +103,11 @@ impl ProxyHttp for Proxy {
         }
         session.set_total_drain_timeout(Some(DRAIN));
         if let Err(reply) = admit::admit(session, flight, &self.options) {
+            return self.answer(session, flight, reply).await;
+        }
+        if let Some(challenges) = &self.challenges
+            && let Some(reply) = challenge::answer(session, flight, &**challenges)
+        {
             return self.answer(session, flight, reply).await;
         }
         if flight.request.tls

@@ -86,6 +86,22 @@ impl Sealer {
         Some(document)
     }
 
+    /// Encrypts a text that is no field of a document. `None` when the system gives no random bytes, and it must not be stored.
+    pub fn seal_text(&self, text: &str) -> Option<String> {
+        match &self.keyring {
+            Some(keyring) => keyring.seal(text).ok(),
+            None => Some(text.to_owned()),
+        }
+    }
+
+    /// The text that [`seal_text`](Self::seal_text) was given, also when that was without keys. `None` when no key opens it.
+    pub fn open_text(&self, text: String) -> Option<String> {
+        match is_sealed(&text) {
+            true => self.keyring.as_ref()?.open(&text),
+            false => Some(text),
+        }
+    }
+
     /// Blanks the secret fields of a document. References to secrets may be read.
     pub fn hide(&self, key: &ResourceKey, document: &mut Value) {
         self.visit(key, document, &mut |text| {
@@ -238,6 +254,16 @@ mod tests {
             sealer().hide(&key(at), &mut hidden);
             assert!(hidden.to_string().contains(HIDDEN), "{at}");
         }
+    }
+
+    #[test]
+    fn a_text_by_itself_is_sealed_and_opened() {
+        let sealed = sealer().seal_text("hush").unwrap();
+        assert!(!sealed.contains("hush"));
+        assert_eq!(Sealer::default().open_text(sealed.clone()), None);
+        assert_eq!(sealer().open_text(sealed).as_deref(), Some("hush"));
+        let plain = Sealer::default().seal_text("hush").unwrap();
+        assert_eq!(sealer().open_text(plain).as_deref(), Some("hush"));
     }
 
     #[test]
