@@ -213,8 +213,66 @@ fn shown(text: &str) -> String {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::{
+        secret::Sealer,
+        store::{HistoryLimit, Memory},
+    };
+    use axum::{Json, Router, http::StatusCode, response::IntoResponse, routing::get};
+    use serde_json::json;
+
+    /// An account with an authority that answers so to everything that asks for more than its directory.
+    async fn asked(status: u16, again: &'static str, directory: bool) -> Trouble {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let base = format!("http://{}", listener.local_addr().unwrap());
+        let at = |path: &str| format!("{base}/{path}");
+        let known =
+            json!({"newNonce": at("nonce"), "newAccount": at("new"), "newOrder": at("new")});
+        let refuse = move || async move {
+            let status = StatusCode::from_u16(status).unwrap();
+            let problem = json!({"type": "urn:ietf:params:acme:error:rateLimited", "detail": "no"});
+            (status, [("retry-after", again)], problem.to_string())
+        };
+        let mut router = Router::new()
+            .route("/nonce", get(|| async { [("replay-nonce", "n")] }))
+            .fallback(refuse);
+        if directory {
+            router = router.route("/dir", get(|| async { Json(known).into_response() }));
+        }
+        let server = tokio::spawn(async move { axum::serve(listener, router).await });
+        let store = Memory::new(HistoryLimit::default()).group(super::super::GROUP);
+        let ledger = Ledger::new(Arc::new(store), Arc::new(Sealer::default()));
+        let directory = Directory {
+            url: at("dir"),
+            contacts: Vec::new(),
+            terms_of_service_agreed: true,
+            binding: None,
+            ca: None,
+        };
+        let trouble = Accounts::new(directory, Arc::new(ledger)).get().await;
+        server.abort();
+        trouble.err().unwrap()
+    }
+
+    #[tokio::test]
+    async fn an_authority_that_asks_for_patience_gets_it() {
+        let begun = now();
+        for (status, directory) in [(429, true), (503, true), (503, false), (429, false)] {
+            let trouble = asked(status, "600", directory).await;
+            let again = trouble.again().unwrap() - begun;
+            assert!((600..620).contains(&again), "{status}: {trouble:?}");
+            // Of a directory that is none, nobody knows whose fault it is.
+            let unreachable = status == 503 || !directory;
+            assert_eq!(
+                matches!(trouble, Trouble::Unreachable { .. }),
+                unreachable,
+                "{status}: {trouble:?}"
+            );
+        }
+        assert_eq!(asked(403, "", true).await.again(), None);
+    }
 
     #[test]
     fn what_a_stranger_says_is_cut_and_on_one_line() {

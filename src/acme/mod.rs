@@ -27,7 +27,6 @@ pub use trouble::{Outcome, Trouble};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use std::fmt::Write;
 
 /// The group of the store that the room keeps its own documents in.
 pub const GROUP: &str = "/crossway/acme";
@@ -83,12 +82,8 @@ impl Wanted {
 /// A short name for a text, which tells it from others.
 fn digest(text: &str) -> String {
     let whole = Sha256::digest(text.as_bytes());
-    let mut short = String::with_capacity(16);
-    for byte in whole.iter().take(8) {
-        // A `String` takes everything.
-        drop(write!(short, "{byte:02x}"));
-    }
-    short
+    let short = whole.first_chunk().copied().map_or(0, u64::from_be_bytes);
+    format!("{short:016x}")
 }
 
 /// Seconds since 1970.

@@ -73,8 +73,8 @@ pub struct Settings {
     pub shutdown: Shutdown,
     /// TLS towards clients. The certificates themselves are resources: `ssls`.
     pub tls: Tls,
-    /// Automatic certificates by ACME (RFC 8555). They are ordered, renewed ahead of their end, and kept in the store as `ssls`,
-    /// so that gateways which share a store share them. The store must be one that the gateway writes: `embedded` or `memory`.
+    /// Automatic certificates by ACME (RFC 8555). They are ordered, renewed ahead of their end, and kept in the store as `ssls`.
+    /// The store must be one that the gateway writes: `embedded` or `memory`.
     pub acme: Acme,
     /// How a request finds its route.
     pub router: Router,
