@@ -19,23 +19,30 @@ pub struct Acme {
     /// The URL of the authority's directory, such as <https://acme-v02.api.letsencrypt.org/directory>. Without it nothing is
     /// ordered, and what was ordered before serves on.
     #[schemars(length(min = 1, max = 256))]
+    #[schemars(extend("x-applies" = "restart"))]
     pub directory: Option<String>,
     /// A file with further authorities, in PEM, that may have issued the TLS certificate of the directory itself.
+    #[schemars(extend("x-applies" = "restart"))]
     pub ca_file: Option<PathBuf>,
     /// Whom the authority may write to: mail addresses. They are sent when the account is made, which happens once for each
     /// directory.
+    #[schemars(extend("x-applies" = "restart"))]
     pub contact: Vec<String>,
     /// Whether you agree to the terms of service of the authority. It issues nothing otherwise.
+    #[schemars(extend("x-applies" = "restart"))]
     pub terms_of_service_agreed: bool,
     /// What binds the account to one that you have with the authority, where it asks for that.
     pub external_account: ExternalAccount,
     /// How the authority is shown that the names are served here, for certificates that do not say it themselves.
+    #[schemars(extend("x-applies" = "restart"))]
     pub challenge: AcmeChallenge,
     /// Seconds before its end at which a certificate is renewed, e.g. 2592000 for 30 days. Default: a third of its life. More
     /// than two thirds of its life are taken for two thirds.
     #[schemars(range(min = 1, max = 157_680_000))]
+    #[schemars(extend("x-applies" = "restart"))]
     pub renew_before: Option<u64>,
     /// The certificates to have.
+    #[schemars(extend("x-applies" = "restart"))]
     pub certificates: Vec<AcmeCertificate>,
 }
 
@@ -45,8 +52,10 @@ pub struct Acme {
 pub struct ExternalAccount {
     /// The identifier of the key, as the authority gave it.
     #[schemars(length(min = 1))]
+    #[schemars(extend("x-applies" = "restart"))]
     pub key_id: Option<String>,
     /// The key itself, in base64url, as the authority gave it.
+    #[schemars(extend("x-applies" = "restart"))]
     pub hmac_key: Option<Secret>,
 }
 
@@ -245,7 +254,9 @@ mod tests {
                         certificates: [{domains: [A.test., b.test]}]}";
 
     fn read(text: &str) -> Result<Settings, String> {
-        Settings::parse(text, "f".to_owned(), std::iter::empty()).map_err(|e| e.to_string())
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), text).unwrap();
+        Settings::load(Some(file.path()), std::iter::empty()).map_err(|e| e.to_string())
     }
 
     fn with(from: &str, to: &str) -> String {
@@ -308,24 +319,20 @@ mod tests {
             (
                 "https://ca.test/dir",
                 "http://ca.test/dir",
-                "acme.directory in f: expected a URL",
+                "expected a URL that begins with https",
             ),
             ("agreed: true", "agreed: false", "terms_of_service_agreed"),
             (
                 "[{domains: [A.test., b.test]}]",
                 "[]",
-                "acme.certificates in f: at least one",
+                "at least one is needed with acme.directory",
             ),
             ("[A.test., b.test]", "[]", "domains"),
-            (
-                "]}]}",
-                "]}], challenge: tls-alpn-01}",
-                "acme.challenge in f: tls-alpn-01",
-            ),
+            ("]}]}", "]}], challenge: tls-alpn-01}", "acme.challenge in"),
             (
                 "]}]}",
                 "], challenge: tls-alpn-01}]}",
-                "acme.certificates[0].challenge in f",
+                "acme.certificates[0].challenge in",
             ),
             ("]}]}", "]}], contact: [nobody]}", "acme.contact[0]"),
             (
