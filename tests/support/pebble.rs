@@ -158,9 +158,14 @@ impl Pebble {
         std::fs::read_to_string(self.folder.path().join("pebble.log")).unwrap_or_default()
     }
 
-    /// How many orders were placed.
+    /// How many orders were placed. Requests do not count: it refuses a few for their nonce, and they are made again.
     pub fn orders(&self) -> usize {
-        self.log().matches("POST /order-plz").count()
+        self.log().matches("Added order ").count()
+    }
+
+    /// How many accounts were made.
+    pub fn accounts(&self) -> usize {
+        self.log().matches(" accounts in memory").count()
     }
 }
 
