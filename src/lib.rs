@@ -3,6 +3,7 @@
 //! A custom gateway is a `main.rs` of a few lines over [`Gateway`]. The rooms and floors of this crate are described in
 //! `ARCHITECTURE.md`.
 
+pub mod acme;
 pub mod admin;
 pub mod chain;
 pub mod cli;

@@ -18,7 +18,7 @@ const FLOORS: &[(u8, &[&str])] = &[
     ),
     (2, &["chain", "snapshot"]),
     (3, &["compile", "proxy", "stream"]),
-    (4, &["sync", "release"]),
+    (4, &["sync", "acme", "release"]),
     (5, &["admin", "kong", "console", "status", "cli"]),
     // Puts the rooms together, for `main.rs` and for custom binaries.
     (6, &["gateway"]),

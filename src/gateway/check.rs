@@ -1,6 +1,6 @@
 //! `crossway check`: judges settings and resources without serving.
 
-use super::{Failure, Parts, open, say};
+use super::{Failure, Parts, acme, open, say};
 use crate::{
     cli,
     compile::{Change, State},
@@ -20,6 +20,7 @@ pub(super) fn check(parts: Parts, arguments: &cli::Check) -> Result<(), Failure>
         .map_err(Failure::new)?;
     let registry = prometheus::Registry::new();
     let workshop = open::workshop(parts, &settings, registry, runtime.handle().clone(), false)?;
+    acme::directory(&settings)?;
     let mut out = std::io::stdout();
     say(&mut out, "settings: ok");
     let resources = match (&arguments.resources, settings.store.kind()) {

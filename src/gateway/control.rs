@@ -5,7 +5,7 @@ use super::{
     sockets::{self, Sockets},
 };
 use crate::{
-    admin,
+    acme, admin,
     listener::{Stop, endpoint},
     observe::Metrics,
     settings::{KeyOrigin, Settings, admin_keys},
@@ -34,6 +34,7 @@ pub(super) struct View<'a> {
     pub(super) metrics: &'a Arc<Metrics>,
     pub(super) life: &'a Arc<Life>,
     pub(super) readings: &'a Arc<Readings>,
+    pub(super) acme: Option<Arc<acme::Report>>,
 }
 
 impl Endpoints {
@@ -50,6 +51,7 @@ impl Endpoints {
             metrics,
             life,
             readings,
+            ref acme,
         } = *view;
         let mut all: Vec<BoxFuture<'static, ()>> = Vec::new();
         let mut admin_api = None;
@@ -62,7 +64,8 @@ impl Endpoints {
             admin_api = Some(api);
             all.push(Box::pin(endpoint::serve(listener, router, stopped())));
         }
-        let api = status::Control::new(authority.clone(), readings.clone(), life.clone());
+        let api = status::Control::new(authority.clone(), readings.clone(), life.clone())
+            .with_acme(acme.clone());
         let router = status::control_router(Arc::new(api));
         let listener = listen("control.listen", settings.control.listen.0, sockets)?;
         all.push(Box::pin(endpoint::serve(listener, router, stopped())));

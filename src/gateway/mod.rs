@@ -1,6 +1,7 @@
 //! The gateway as a whole: what it is made of, and its commands. A custom binary adds plugins and balancers here.
 
 mod access_logs;
+mod acme;
 mod check;
 mod connections;
 mod control;

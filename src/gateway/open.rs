@@ -2,6 +2,7 @@
 
 use super::{Failure, Parts, options};
 use crate::{
+    acme,
     compile::Workshop,
     matcher::Mode,
     secret::{Keyring, Sealer, Secrets},
@@ -170,13 +171,35 @@ fn mode(mode: RouterMode) -> Mode {
 
 /// The store that the settings name.
 pub(super) async fn store(settings: &Settings) -> Result<Arc<dyn Store>, Failure> {
+    Ok(stores(settings).await?.documents)
+}
+
+/// The store that the settings name, by groups.
+pub(super) struct Stores {
+    /// The documents that the gateway serves.
+    pub(super) documents: Arc<dyn Store>,
+    /// What it keeps for itself to have certificates; `None` where it writes nothing.
+    pub(super) acme: Option<Arc<dyn Store>>,
+}
+
+/// Opens the store that the settings name.
+pub(super) async fn stores(settings: &Settings) -> Result<Stores, Failure> {
     Ok(match settings.store.kind() {
-        StoreKind::Memory => Arc::new(Memory::new(HistoryLimit::default()).group(PREFIX)),
+        StoreKind::Memory => {
+            let memory = Memory::new(HistoryLimit::default());
+            Stores {
+                documents: Arc::new(memory.group(PREFIX)),
+                acme: Some(Arc::new(memory.group(acme::GROUP))),
+            }
+        }
         StoreKind::File => {
             let path = settings.store.file.as_deref().ok_or_else(|| {
                 Failure("settings: store.kind is file, but store.file names none".to_owned())
             })?;
-            Arc::new(FileStore::open(path).await.map_err(Failure::new)?)
+            Stores {
+                documents: Arc::new(FileStore::open(path).await.map_err(Failure::new)?),
+                acme: None,
+            }
         }
         StoreKind::Embedded => {
             data_dir(&settings.data_dir)?;
@@ -184,13 +207,11 @@ pub(super) async fn store(settings: &Settings) -> Result<Arc<dyn Store>, Failure
             let opened = tokio::task::spawn_blocking(move || {
                 Embedded::open(&directory, EmbeddedOptions::default())
             });
-            Arc::new(
-                opened
-                    .await
-                    .map_err(Failure::new)?
-                    .map_err(Failure::new)?
-                    .group(PREFIX),
-            )
+            let embedded = opened.await.map_err(Failure::new)?.map_err(Failure::new)?;
+            Stores {
+                documents: Arc::new(embedded.group(PREFIX)),
+                acme: Some(Arc::new(embedded.group(acme::GROUP))),
+            }
         }
     })
 }

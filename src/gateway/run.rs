@@ -3,6 +3,7 @@
 use super::{
     Failure, Parts,
     access_logs::AccessLogs,
+    acme::Acme,
     control::{Endpoints, View},
     drain::{self, End, Load, Signals},
     edge, error_log,
@@ -27,7 +28,7 @@ use crate::{
         self, Metrics,
         metrics::{Family, Kind},
     },
-    proxy::Proxy,
+    proxy::{Challenges, Proxy},
     settings::{Written, environment},
     status::{self, Life, Readings},
     sync::Authority,
@@ -118,22 +119,29 @@ fn start(
     if let Some(predecessor) = predecessor {
         predecessor.ask_for_store()?;
     }
-    let authority = control.block_on(async {
-        let store = open::store(&settings).await?;
-        let store = Sealed::over(store, &workshop.sealer);
+    let (authority, acme) = control.block_on(async {
+        let stores = open::stores(&settings).await?;
+        let store = Sealed::over(stores.documents, &workshop.sealer);
+        let acme = match stores.acme {
+            Some(own) => Acme::new(&settings, &store, own, &workshop.sealer)?,
+            None => None,
+        };
         let mut state = State::new(workshop);
         state.set_conduct(Arc::new(options::conduct(&settings, logs.now())));
         let authority = Authority::new(store, state);
         tokio::spawn(authority.clone().follow());
         tokio::spawn(authority.clone().follow_secrets());
         first_configuration(&authority).await?;
-        Ok::<_, Failure>(authority)
+        Ok::<_, Failure>((authority, acme))
     })?;
     let life = Arc::new(Life::default());
     control.spawn(count_changes(authority.clone(), metrics.clone()));
     control.spawn(error_log::ship(authority.clone()));
     control.spawn(memory::follow(authority.status()));
     export(&metrics, &authority, &readings).map_err(Failure::new)?;
+    if let Some(acme) = &acme {
+        acme.export(&metrics).map_err(Failure::new)?;
+    }
     let house = House {
         path,
         written,
@@ -142,6 +150,7 @@ fn start(
         life,
         readings,
         logs,
+        acme,
         hangups,
         sockets,
         predecessor,
@@ -159,6 +168,7 @@ struct House<'a> {
     life: Arc<Life>,
     readings: Arc<Readings>,
     logs: Arc<AccessLogs>,
+    acme: Option<Acme>,
     hangups: Hangups,
     sockets: Arc<Sockets>,
     predecessor: Option<&'a Predecessor>,
@@ -261,6 +271,7 @@ fn serve(control: Runtime, house: House<'_>) -> Result<(), Failure> {
         life,
         readings,
         logs,
+        acme,
         hangups,
         sockets,
         predecessor,
@@ -278,6 +289,7 @@ fn serve(control: Runtime, house: House<'_>) -> Result<(), Failure> {
             metrics,
             life: &life,
             readings: &readings,
+            acme: acme.as_ref().map(|acme| acme.report.clone()),
         };
         Endpoints::bind(&view, &sockets, &left)?
     };
@@ -312,12 +324,17 @@ fn serve(control: Runtime, house: House<'_>) -> Result<(), Failure> {
         metrics: metrics.clone(),
         stopped: counters.clone(),
     });
-    let proxy = Proxy::new(authority.current(), reports);
+    let proofs = acme.as_ref().map(|acme| acme.pending.clone());
+    let proxy = Proxy::new(authority.current(), reports)
+        .with_challenges(proofs.clone().map(|proofs| proofs as Arc<dyn Challenges>));
     let mut proxy = pingora_proxy::http_proxy(&Arc::new(options::of_pingora(settings)), proxy);
     proxy.server_options = Some(options::of_pingora_http());
     let edge = edge::edge(authority.current(), metrics, counters.clone())?;
     let http = Arc::new(Http::new(Arc::new(proxy), authority.current(), counters));
-    let tls = Arc::new(Handshakes(authority.current()));
+    let tls = Arc::new(Handshakes {
+        current: authority.current(),
+        proofs,
+    });
     let (mut signals, mut upgrade) = {
         let _inside = control.enter();
         let store = authority.store().clone();
@@ -327,6 +344,9 @@ fn serve(control: Runtime, house: House<'_>) -> Result<(), Failure> {
         )
     };
     let (stopping, stop) = Stop::new();
+    if let Some(acme) = &acme {
+        acme.answer(control.handle());
+    }
     {
         let _inside = workers.enter();
         // All are bound before one accepts: a connection that is accepted is served.
@@ -344,6 +364,9 @@ fn serve(control: Runtime, house: House<'_>) -> Result<(), Failure> {
     }
     notify.ready();
     control.spawn(reload.follow(hangups));
+    if let Some(acme) = acme {
+        acme.order(control.handle());
+    }
     control.block_on(async {
         let mut end = tokio::select! {
             end = signals.wait() => end,

@@ -120,6 +120,10 @@ impl Edge {
             Ok(secured) => secured,
             Err(reason) => return self.counters.count(reason),
         };
+        if tls.as_ref().and_then(|t| t.alpn.as_deref()) == Some(tls::ACME_TLS) {
+            // The handshake was all that there is to it: nothing may follow (RFC 8737 §3).
+            return;
+        }
         let connection = Connection {
             stream,
             peer: ends.0,

@@ -23,7 +23,7 @@ pub use counters::{Counters, Reason};
 pub use socket::Socket;
 pub use stop::{Stop, Stopping};
 pub use terms::{Govern, Terms};
-pub use tls::{Tls, TlsFacts};
+pub use tls::{ACME_TLS, Tls, TlsFacts};
 pub use transport::Transport;
 
 use std::sync::Arc;

@@ -1,5 +1,5 @@
 use super::{
-    Address, Bound, Census, Connection, Counters, Edge, Govern, Listener, Reason, Serve,
+    ACME_TLS, Address, Bound, Census, Connection, Counters, Edge, Govern, Listener, Reason, Serve,
     SocketOptions, Stop, Terms, Tls, TlsFacts,
 };
 use async_trait::async_trait;
@@ -81,20 +81,27 @@ impl Govern for Impatient {
     }
 }
 
-#[tokio::test]
-async fn a_handshake_settles_facts_and_a_name_without_certificate_is_refused() {
-    let (server, client) = certificate();
-    let (told, mut connections) = mpsc::channel(1);
-    let counters = Arc::new(Counters::default());
-    let edge = Edge::new(Arc::new(Impatient), Arc::new(Nobody), counters.clone());
-    let listener = Listener {
+fn listener(
+    server: Arc<ServerConfig>,
+    told: mpsc::Sender<(Option<SocketAddr>, Option<Arc<TlsFacts>>)>,
+) -> Listener {
+    Listener {
         setting: "listen.https",
         address: Address::Tcp("127.0.0.1:0".parse().unwrap()),
         socket: SocketOptions::default(),
         proxy_protocol: false,
         tls: Some(Arc::new(OneName("a.test", server))),
         serve: Arc::new(Echo(told)),
-    };
+    }
+}
+
+#[tokio::test]
+async fn a_handshake_settles_facts_and_a_name_without_certificate_is_refused() {
+    let (server, client) = certificate();
+    let (told, mut connections) = mpsc::channel(1);
+    let counters = Arc::new(Counters::default());
+    let edge = Edge::new(Arc::new(Impatient), Arc::new(Nobody), counters.clone());
+    let listener = listener(server, told);
     let bound = Bound::open("listen.https", &listener.address, &listener.socket, None).unwrap();
     let address = bound.local_addr().unwrap();
     let (stopping, stop) = Stop::new();
@@ -133,4 +140,32 @@ async fn a_handshake_settles_facts_and_a_name_without_certificate_is_refused() {
         TcpStream::connect(address).await.is_err(),
         "nobody listens any more"
     );
+}
+
+#[tokio::test]
+async fn a_handshake_that_proves_a_name_is_all_that_there_is_on_its_connection() {
+    let (server, client) = certificate();
+    let (mut server, mut client) = (ServerConfig::clone(&server), ClientConfig::clone(&client));
+    server.alpn_protocols = vec![ACME_TLS.to_vec()];
+    client.alpn_protocols = vec![ACME_TLS.to_vec()];
+    let (told, mut connections) = mpsc::channel(1);
+    let edge = Edge::new(Arc::new(Impatient), Arc::new(Nobody), Arc::default());
+    let listener = listener(Arc::new(server), told);
+    let bound = Bound::open("listen.https", &listener.address, &listener.socket, None).unwrap();
+    let address = bound.local_addr().unwrap();
+    let (_stopping, stop) = Stop::new();
+    let accepting = tokio::spawn(edge.accept(bound, listener, stop));
+
+    let tcp = TcpStream::connect(address).await.unwrap();
+    let name = ServerName::try_from("a.test").unwrap();
+    let made = TlsConnector::from(Arc::new(client)).connect(name, tcp);
+    let mut stream = made.await.unwrap();
+    assert_eq!(stream.get_ref().1.alpn_protocol(), Some(ACME_TLS));
+    // It may be closed before or after this is written.
+    stream.write_all(b"ping").await.ok();
+    let mut bytes = Vec::new();
+    stream.read_to_end(&mut bytes).await.ok();
+    assert!(bytes.is_empty());
+    assert!(connections.try_recv().is_err(), "nobody serves it");
+    accepting.abort();
 }

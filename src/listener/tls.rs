@@ -10,6 +10,9 @@ use tokio_rustls::{LazyConfigAcceptor, server::TlsStream};
 /// A fatal alert `unrecognized_name` (RFC 6066 §3), in a record of its own as nothing is encrypted yet.
 const UNRECOGNIZED_NAME: [u8; 7] = [21, 3, 3, 0, 2, 2, 112];
 
+/// The protocol in which a certificate authority asks for a proof in a handshake (RFC 8737 §6.2).
+pub const ACME_TLS: &[u8] = b"acme-tls/1";
+
 /// Chooses the configuration for a handshake: certificate, versions, whether a client has to show a certificate.
 pub trait Tls: Send + Sync + 'static {
     /// The configuration for this client; `None` refuses the handshake with the alert `unrecognized_name`. It is called

@@ -1,7 +1,7 @@
 //! Pingora's callbacks, in the order in which they run. Each says what happens; how stands in the files beside.
 
 use super::{
-    InFlight, Reports, admit, body, decide,
+    Challenges, InFlight, Reports, admit, body, challenge, decide,
     exchange::Stage,
     failure, forward, grpc, mtls,
     reply::{self, insert},
@@ -35,12 +35,24 @@ const DRAIN: Duration = Duration::from_secs(30);
 pub struct Proxy {
     current: Arc<Current>,
     reports: Arc<dyn Reports>,
+    challenges: Option<Arc<dyn Challenges>>,
 }
 
 impl Proxy {
     /// A proxy that serves whatever `current` holds.
     pub fn new(current: Arc<Current>, reports: Arc<dyn Reports>) -> Self {
-        Self { current, reports }
+        Self {
+            current,
+            reports,
+            challenges: None,
+        }
+    }
+
+    /// Answers certificate authorities that ask for a proof.
+    #[must_use]
+    pub fn with_challenges(mut self, challenges: Option<Arc<dyn Challenges>>) -> Self {
+        self.challenges = challenges;
+        self
     }
 
     async fn answer(
@@ -95,6 +107,11 @@ impl ProxyHttp for Proxy {
                     _ => {}
                 }
             }
+            return self.answer(session, flight, reply).await;
+        }
+        if let Some(challenges) = &self.challenges
+            && let Some(reply) = challenge::answer(session, flight, &**challenges)
+        {
             return self.answer(session, flight, reply).await;
         }
         if flight.request.tls

@@ -2,6 +2,7 @@
 
 mod admit;
 mod body;
+mod challenge;
 mod decide;
 mod exchange;
 mod failure;
@@ -17,6 +18,7 @@ mod stand_in;
 mod tries;
 
 pub use admit::{host_name, is_refused_method};
+pub use challenge::Challenges;
 pub use exchange::InFlight;
 pub use http::Proxy;
 

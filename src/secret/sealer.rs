@@ -124,6 +124,22 @@ impl Sealer {
         });
     }
 
+    /// Encrypts a text that is no field of a document. `None` when the system gives no random bytes, and it must not be stored.
+    pub fn seal_text(&self, text: &str) -> Option<String> {
+        match &self.keyring {
+            Some(keyring) => keyring.seal(text).ok(),
+            None => Some(text.to_owned()),
+        }
+    }
+
+    /// The text that [`seal_text`](Self::seal_text) was given, also when that was without keys. `None` when no key opens it.
+    pub fn open_text(&self, text: String) -> Option<String> {
+        match is_sealed(&text) {
+            true => self.keyring.as_ref()?.open(&text),
+            false => Some(text),
+        }
+    }
+
     /// Blanks the secret fields of a document. References to secrets may be read.
     pub fn hide(&self, key: &ResourceKey, document: &mut Value) {
         self.visit(key.kind, key.id.as_str(), document, &mut |value| {

@@ -1,6 +1,6 @@
 //! From a document whose keys are known to typed settings: types, then ranges, then rules over several keys.
 
-use super::{Endpoint, Settings, StoreKind, value::Addresses};
+use super::{Endpoint, Settings, StoreKind, acme, value::Addresses};
 use crossway_sdk::{expr::Template, schema::Schema};
 use serde_json::Value;
 use std::collections::HashSet;
@@ -45,6 +45,7 @@ fn ranges(schema: &Value, document: &Value) -> Result<(), Fault> {
 fn rules(settings: &Settings) -> Result<(), Fault> {
     let fault = |key: &str, message: String| Err((key.to_owned(), message));
     proxy_protocol(settings)?;
+    acme::rules(settings)?;
     let mut proxied = settings.stream.tcp.iter().filter(|l| l.proxy_protocol);
     if let (Some(listener), true) = (
         proxied.next(),

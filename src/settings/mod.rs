@@ -2,6 +2,7 @@
 //!
 //! Precedence: environment, file, default. Nothing here opens a socket or starts anything.
 
+mod acme;
 mod admin_key;
 mod check;
 mod encryption;
@@ -24,6 +25,7 @@ mod value;
 mod written;
 mod yaml;
 
+pub use acme::{Acme, AcmeCertificate, AcmeChallenge, ExternalAccount};
 pub use admin_key::{AdminKeyError, KeyOrigin, admin_keys};
 pub use encryption::DataEncryption;
 pub use endpoints::{Admin, AdminKey, Control, Metrics, Role};
@@ -78,6 +80,9 @@ pub struct Settings {
     pub shutdown: Shutdown,
     /// TLS towards clients. The certificates themselves are resources: `ssls`.
     pub tls: Tls,
+    /// Automatic certificates by ACME (RFC 8555). They are ordered, renewed ahead of their end, and kept in the store as `ssls`.
+    /// The store must be one that the gateway writes: `embedded` or `memory`.
+    pub acme: Acme,
     /// How a request finds its route.
     pub router: Router,
     /// What becomes of paths that servers read in more than one way. Routes and plugins see one normal path: decoded once, `//`
@@ -134,6 +139,7 @@ impl Default for Settings {
             threads: 0,
             shutdown: Shutdown::default(),
             tls: Tls::default(),
+            acme: Acme::default(),
             router: Router::default(),
             paths: Paths::default(),
             upstream: Upstream::default(),

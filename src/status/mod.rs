@@ -19,7 +19,7 @@ mod tests;
 pub use health::health_reports;
 pub use metrics::metrics_router;
 
-use crate::{compile::State as Compiled, sync::Authority};
+use crate::{acme, compile::State as Compiled, sync::Authority};
 use axum::{
     Json, Router,
     extract::{Query, State, rejection::QueryRejection},
@@ -42,6 +42,7 @@ pub struct Control {
     authority: Arc<Authority>,
     readings: Arc<Readings>,
     life: Arc<Life>,
+    acme: Option<Arc<acme::Report>>,
     started_at: SystemTime,
     started: Instant,
 }
@@ -54,9 +55,17 @@ impl Control {
             authority,
             readings,
             life,
+            acme: None,
             started_at: SystemTime::now(),
             started: Instant::now(),
         }
+    }
+
+    /// Tells of certificates that are ordered, too.
+    #[must_use]
+    pub fn with_acme(mut self, report: Option<Arc<acme::Report>>) -> Self {
+        self.acme = report;
+        self
     }
 
     /// Whether the process is about to leave.

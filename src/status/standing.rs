@@ -3,6 +3,7 @@
 
 use super::{Control, readings};
 use crate::{
+    acme,
     model::Kind,
     store::{Position, Trouble},
     sync::Refused,
@@ -31,6 +32,8 @@ struct Standing {
     resources: BTreeMap<&'static str, u64>,
     upstreams: Upstreams,
     secrets: Secrets,
+    /// Certificates that are ordered; `null` when none are.
+    acme: Option<acme::Page>,
 }
 
 /// References to secrets. Values are never shown.
@@ -123,6 +126,7 @@ fn stand(control: &Control) -> Standing {
         resources: resources(control),
         upstreams: upstreams(control),
         secrets: secrets(control),
+        acme: control.acme.as_ref().map(|report| report.page()),
     }
 }
 

@@ -49,9 +49,18 @@ impl Pair {
 
     /// Whether the certificate is no longer valid at this time, in seconds since 1970.
     pub fn has_run_out(&self, now: i64) -> bool {
+        self.validity().is_some_and(|(_, end)| end < now)
+    }
+
+    /// From when to when the certificate is valid, in seconds since 1970; `None` when that cannot be read.
+    pub fn validity(&self) -> Option<(i64, i64)> {
         let own = self.0.cert.first();
-        let own = own.and_then(|der| x509_parser::parse_x509_certificate(der).ok());
-        own.is_some_and(|(_, own)| own.validity().not_after.timestamp() < now)
+        let (_, own) = own.and_then(|der| x509_parser::parse_x509_certificate(der).ok())?;
+        let validity = own.validity();
+        Some((
+            validity.not_before.timestamp(),
+            validity.not_after.timestamp(),
+        ))
     }
 
     /// The certificates, in DER, the pair's own first.

@@ -18,6 +18,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod acme;
 mod admin;
 mod admin_lists;
 mod admin_patch;

@@ -167,3 +167,13 @@ fn what_repeats_a_secret_is_not_said() {
         assert!(said(secret, message.clone()), "{message}");
     }
 }
+
+#[test]
+fn a_text_by_itself_is_sealed_and_opened() {
+    let sealed = sealer().seal_text("hush").unwrap();
+    assert!(!sealed.contains("hush"));
+    assert_eq!(Sealer::default().open_text(sealed.clone()), None);
+    assert_eq!(sealer().open_text(sealed).as_deref(), Some("hush"));
+    let plain = Sealer::default().seal_text("hush").unwrap();
+    assert_eq!(sealer().open_text(plain).as_deref(), Some("hush"));
+}
