@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::samples::{Sample, quantile, slope, steepness};
+use crate::samples::{Line, Sample, growth, line, quantile};
 
 /// Figures of a process are taken around an age, so long before and after it.
 const AROUND: Duration = Duration::from_secs(5);
@@ -26,7 +26,7 @@ pub(crate) struct Growth {
     pub(crate) first: f64,
     pub(crate) last: f64,
     pub(crate) most: f64,
-    pub(crate) slope: f64,
+    pub(crate) line: Line,
 }
 
 impl Generations {
@@ -55,7 +55,7 @@ impl Generations {
     pub(crate) fn within(&self, figure: impl Fn(&Sample) -> f64) -> Growth {
         let settled = self.settled();
         let figures: Vec<f64> = settled.iter().map(&figure).collect();
-        growth(&figures, slope(settled, figure))
+        summary(&figures, growth(settled, figure))
     }
 
     /// How a figure at this age grows from process to process, and how many processes became so old.
@@ -67,7 +67,7 @@ impl Generations {
             .collect();
         let places = at_age.iter().enumerate();
         let points: Vec<_> = places.map(|(place, f)| (place as f64, *f)).collect();
-        (growth(&at_age, steepness(&points)), at_age.len())
+        (summary(&at_age, line(&points)), at_age.len())
     }
 }
 
@@ -82,12 +82,12 @@ impl Generation {
     }
 }
 
-fn growth(figures: &[f64], slope: f64) -> Growth {
+fn summary(figures: &[f64], line: Line) -> Growth {
     Growth {
         first: figures.first().copied().unwrap_or_default(),
         last: figures.last().copied().unwrap_or_default(),
         most: figures.iter().copied().fold(0.0, f64::max),
-        slope,
+        line,
     }
 }
 
@@ -102,7 +102,7 @@ mod tests {
         let start = Instant::now();
         let mut generations = Generations::default();
         // Each grows while it lives, and is as large as the one before at the same age; the last one is still young.
-        for (number, length) in [60, 90, 20].into_iter().enumerate() {
+        for (number, length) in [60, 90, 60, 30].into_iter().enumerate() {
             let began = start + Duration::from_secs(100 * number as u64);
             let samples = (0..length).map(|second| Sample {
                 at: began + Duration::from_secs(second),
@@ -116,10 +116,10 @@ mod tests {
         }
         let age = Duration::from_secs(40);
         let (memory, reached) = generations.over(age, |sample| sample.resident);
-        assert_eq!((memory.first, memory.slope, reached), (1040.0, 0.0, 2));
+        assert_eq!((memory.first, memory.line.slope, reached), (1040.0, 0.0, 3));
         let (descriptors, _) = generations.over(age, |sample| sample.descriptors);
-        assert_eq!(descriptors.slope, 10.0);
+        assert_eq!(descriptors.line.slope, 10.0);
         let within = generations.within(|sample| sample.resident);
-        assert!((within.slope - 60.0).abs() < 1e-6, "{within:?}");
+        assert_eq!((within.first, within.last), (1010.0, 1029.0));
     }
 }

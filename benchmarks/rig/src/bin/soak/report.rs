@@ -133,8 +133,9 @@ fn growth(course: &Course, bounds: &Bounds, faults: &mut Vec<String>) -> String 
     let mut table = Table::new(&["", "first", "last", "most", "growth"]);
     let mut add = |name: &str, growth: Growth, bound: f64, judged: bool| {
         table.row(&row(name, growth));
-        if judged && growth.slope > bound {
-            faults.push(format!("{name} grow by {:.1}", growth.slope));
+        // Twice its standard error is what a slope may be off by.
+        if judged && growth.line.slope - 2.0 * growth.line.error > bound {
+            faults.push(format!("{name} grow by {:.1}", growth.line.slope));
         }
     };
     let long = minutes >= SLOPES_FROM;
@@ -177,6 +178,6 @@ fn row(name: &str, growth: Growth) -> [String; 5] {
         whole(growth.first),
         whole(growth.last),
         whole(growth.most),
-        format!("{:.1}", growth.slope),
+        format!("{:.1} ± {:.1}", growth.line.slope, growth.line.error),
     ]
 }

@@ -27,18 +27,36 @@ pub(crate) fn take(id: u32) -> Option<Sample> {
     })
 }
 
-/// By how much a figure grows in a minute.
-pub(crate) fn slope(samples: &[Sample], figure: impl Fn(&Sample) -> f64) -> f64 {
-    let Some(first) = samples.first() else {
-        return 0.0;
-    };
-    let minutes = |sample: &Sample| (sample.at - first.at).as_secs_f64() / 60.0;
-    let points: Vec<_> = samples.iter().map(|s| (minutes(s), figure(s))).collect();
-    steepness(&points)
+/// A line through points, and how far off its slope may be.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Line {
+    pub(crate) slope: f64,
+    /// The standard error of the slope.
+    pub(crate) error: f64,
 }
 
-/// Of the line that least squares put through points.
-pub(crate) fn steepness(points: &[(f64, f64)]) -> f64 {
+/// Large bodies come and go, and with them memory: samples that are close to each other say the same thing. Of so many
+/// neighbours the median counts as one.
+const NEIGHBOURS: usize = 20;
+
+/// How a figure grows by the minute.
+pub(crate) fn growth(samples: &[Sample], figure: impl Fn(&Sample) -> f64) -> Line {
+    let Some(first) = samples.first() else {
+        return Line::default();
+    };
+    let minutes = |sample: &Sample| (sample.at - first.at).as_secs_f64() / 60.0;
+    let blocks = samples.chunks(NEIGHBOURS).map(|block| {
+        let of_block = |figure: &dyn Fn(&Sample) -> f64| {
+            let figures: Vec<f64> = block.iter().map(figure).collect();
+            quantile(&figures, 0.5)
+        };
+        (of_block(&minutes), of_block(&figure))
+    });
+    line(&blocks.collect::<Vec<_>>())
+}
+
+/// The line that least squares put through points.
+pub(crate) fn line(points: &[(f64, f64)]) -> Line {
     let count = points.len() as f64;
     let mean_place = points.iter().map(|(place, _)| place).sum::<f64>() / count;
     let mean = points.iter().map(|(_, figure)| figure).sum::<f64>() / count;
@@ -48,7 +66,16 @@ pub(crate) fn steepness(points: &[(f64, f64)]) -> f64 {
         above += off * (figure - mean);
         below += off * off;
     }
-    if below > 0.0 { above / below } else { 0.0 }
+    if below <= 0.0 || count <= 2.0 {
+        return Line::default();
+    }
+    let slope = above / below;
+    let missed = points
+        .iter()
+        .map(|(place, figure)| figure - mean - slope * (place - mean_place));
+    let variance = missed.map(|off| off * off).sum::<f64>() / (count - 2.0);
+    let error = (variance / below).sqrt();
+    Line { slope, error }
 }
 
 /// The figure that `share` (0 to 1) of all figures do not exceed; 0 when there are none.
@@ -63,21 +90,31 @@ pub(crate) fn quantile(figures: &[f64], share: f64) -> f64 {
 mod tests {
     use std::time::{Duration, Instant};
 
-    use super::{Sample, slope, take};
+    use super::{NEIGHBOURS, Sample, growth, line, take};
 
     #[test]
     fn a_line_has_its_own_slope() {
         let start = Instant::now();
-        let samples: Vec<Sample> = (0..10)
+        let samples: Vec<Sample> = (0..10 * NEIGHBOURS as u64)
             .map(|minute| Sample {
                 at: start + Duration::from_secs(60 * minute),
                 resident: 1000.0 + 12.0 * minute as f64,
                 descriptors: 7.0,
             })
             .collect();
-        assert!((slope(&samples, |s| s.resident) - 12.0).abs() < 1e-6);
-        assert!(slope(&samples, |s| s.descriptors).abs() < 1e-6);
-        assert_eq!(slope(&[], |s| s.resident), 0.0);
+        let resident = growth(&samples, |s| s.resident);
+        assert!((resident.slope - 12.0).abs() < 1e-6 && resident.error < 1e-6);
+        assert!(growth(&samples, |s| s.descriptors).slope.abs() < 1e-6);
+        assert_eq!(growth(&[], |s| s.resident).slope, 0.0);
+    }
+
+    #[test]
+    fn what_goes_up_and_down_has_an_uncertain_slope() {
+        let points: Vec<_> = (0..20)
+            .map(|place| (f64::from(place), f64::from(place % 2) * 100.0))
+            .collect();
+        let line = line(&points);
+        assert!(line.slope.abs() < 2.0 * line.error, "{line:?}");
     }
 
     #[test]

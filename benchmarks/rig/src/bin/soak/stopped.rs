@@ -61,8 +61,10 @@ mod tests {
     fn counts_add_up_over_processes() {
         let page =
             |count| format!("# HELP x\n{FAMILY}tls_failed\"}} {count}\n{FAMILY}requests\"}} 0\n");
-        let mut stopped = Stopped::default();
-        stopped.now = read(&page(3));
+        let mut stopped = Stopped {
+            now: read(&page(3)),
+            ..Stopped::default()
+        };
         stopped.turn_over();
         stopped.now = read(&page(4));
         let sums = stopped.sums();
