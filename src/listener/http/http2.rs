@@ -60,7 +60,7 @@ pub(super) async fn serve<A: HttpServerApp + Send + Sync + 'static>(
     let greeting = handshake(Box::new(wire), Some(settings(&options.http2)));
     let mut connection = match timeout(GREETING, greeting).await {
         Ok(Ok(connection)) => connection,
-        Ok(Err(error)) if !is_abuse(&error) => return,
+        Ok(Err(error)) if !of_http2(&error).is_some_and(is_abuse) => return,
         Ok(Err(_)) | Err(_) => return counters.count(Reason::Http2Abuse),
     };
     let active = Arc::new(Active::default());
@@ -107,15 +107,18 @@ pub(super) async fn serve<A: HttpServerApp + Send + Sync + 'static>(
             }
             Ok(None) => return,
             Err(error) => {
-                if is_abuse(&error) {
+                let Some(error) = of_http2(&error) else {
+                    return;
+                };
+                let farewell = farewell(error);
+                if is_abuse(error) {
                     counters.count(Reason::Http2Abuse);
-                    stopped(&digest, &error);
                 }
-                match farewell(&error) {
-                    Some(reason) => {
-                        stopped(&digest, &error);
-                        break reason;
-                    }
+                if is_abuse(error) || farewell.is_some() {
+                    stopped(&digest, error);
+                }
+                match farewell {
+                    Some(reason) => break reason,
                     None => return,
                 }
             }
@@ -167,13 +170,13 @@ fn prepare(mut session: HttpSession, body: Rule, counters: &Arc<Counters>) -> Se
 }
 
 /// Whether the client broke the rules, rather than the connection.
-fn is_abuse(error: &pingora_core::Error) -> bool {
-    of_http2(error).is_some_and(|error| !error.is_io() && error.is_library())
+fn is_abuse(error: &h2::Error) -> bool {
+    !error.is_io() && error.is_library()
 }
 
 /// What to tell a client that the wire has cut off, where there is still somebody to tell.
-fn farewell(error: &pingora_core::Error) -> Option<h2::Reason> {
-    match of_http2(error)?.get_io()?.kind() {
+fn farewell(error: &h2::Error) -> Option<h2::Reason> {
+    match error.get_io()?.kind() {
         ErrorKind::QuotaExceeded => Some(h2::Reason::ENHANCE_YOUR_CALM),
         ErrorKind::InvalidData => Some(h2::Reason::PROTOCOL_ERROR),
         _ => None,
