@@ -1,7 +1,9 @@
 #![allow(clippy::string_slice)]
 
 use super::{
-    OpenidConnect, config::Session, cookies::Jar, seal::Seal, session::Stored, session::Timeouts,
+    OpenidConnect,
+    config::Session,
+    sessions::{Held, Jar, Seal, Stored, Timeouts},
 };
 use crate::{remote::service::nowhere, testing::*};
 use crossway_sdk::definition::Definition;
@@ -67,18 +69,41 @@ fn what_would_not_be_done_is_refused() {
             "/accept_unsupported_alg",
         ),
         (
-            json!({"proxy_opts": {"http_proxy": "http://p"}}),
+            json!({"proxy_opts": {"http_proxy": "socks5://p"}}),
+            "/proxy_opts",
+        ),
+        (
+            json!({"proxy_opts": {"https_proxy": "http://p", "https_proxy_authorization": "a\nb"}}),
             "/proxy_opts",
         ),
         (
             json!({"backchannel_logout": {"path": "/b"}}),
             "/backchannel_logout",
         ),
-        (json!({"par": {"enabled": true}}), "/par/enabled"),
+        (
+            json!({"par": {"enabled": true, "endpoint": "x"}}),
+            "/par/endpoint",
+        ),
+        (
+            json!({"par": {"enabled": true, "endpoint_auth_method": "private_key_jwt"}}),
+            "/client_rsa_private_key",
+        ),
         (json!({"dpop": {"enabled": true}}), "/dpop/enabled"),
         (
-            json!({"session": {"secret": "0123456789abcdef", "storage": "redis", "redis": {"host": "r"}}}),
-            "/session/storage",
+            json!({"session": {"secret": "0123456789abcdef", "storage": "redis", "redis": {"ssl": true, "server_name": "a b"}}}),
+            "/session/redis/server_name",
+        ),
+        (
+            json!({"session": {"secret": "0123456789abcdef", "storage": "redis", "redis": {"port": 0}}}),
+            "/session/redis/port",
+        ),
+        (
+            json!({"session": {"secret": "0123456789abcdef", "storage": "redis", "redis": {"pool": "x"}}}),
+            "/session/redis",
+        ),
+        (
+            json!({"authorization_params": {"request_uri": "x"}}),
+            "/authorization_params/request_uri",
         ),
         (json!({"session": {"secret": "short"}}), "/session"),
         (
@@ -271,10 +296,12 @@ fn sessions_end_by_each_of_their_times() {
         rolled,
         touched,
         authenticated: created,
-        access_token: String::new(),
-        access_until: 0,
-        refresh_token: None,
-        id_token: String::new(),
+        tokens: Held {
+            access_token: String::new(),
+            access_until: 0,
+            refresh_token: None,
+            id_token: String::new(),
+        },
         user: None,
     };
     let times = Timeouts::new(&session(
@@ -285,6 +312,13 @@ fn sessions_end_by_each_of_their_times() {
     assert!(!times.holds(&stored(1000, 1000, 1399), 1400));
     assert!(!times.holds(&stored(1000, 1999, 1999), 2000));
     assert!(!times.holds(&stored(9000, 9000, 9000), 1000));
+    assert_eq!(times.left(&stored(1000, 1000, 1050), 1100), Some(50));
+    assert_eq!(times.left(&stored(1000, 1000, 1300), 1390), Some(10));
+    assert_eq!(times.left(&stored(1000, 1990, 1990), 1995), Some(5));
+    let endless = Timeouts::new(&session(
+        json!({"idling_timeout": 0, "rolling_timeout": 0, "absolute_timeout": 0}),
+    ));
+    assert_eq!(endless.left(&stored(0, 0, 0), u64::MAX), None);
     let mut used = stored(1000, 1000, 1000);
     assert!(!times.touch(&mut used, 1024));
     assert!(times.touch(&mut used, 1025));
