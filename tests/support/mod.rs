@@ -24,7 +24,7 @@ pub use client::{Connection, Request, Response};
 pub use gateway::{Builder, Gateway, Interface, Stopped};
 pub use headers::Headers;
 pub use http2::Http2;
-pub use openid::{OpenidProvider, fields as form_fields};
+pub use openid::{OpenidProvider, Proof, fields as form_fields};
 pub use pki::{Authority, Leaf};
 pub use ports::Port;
 pub use process::run_to_end;
