@@ -4,6 +4,8 @@ mod cookies;
 mod kept;
 mod seal;
 mod stored;
+#[cfg(test)]
+mod tests;
 
 pub(super) use cookies::{FLOW_LIFETIME, Jar};
 pub(super) use seal::Seal;
