@@ -72,14 +72,6 @@ impl World {
         });
         gateway.put("/routes/1", route).await;
     }
-
-    /// What the Admin API says about a configuration.
-    async fn tried(&self, more: Value) -> Response {
-        let plugins = json!({"openid-connect": self.config(more)});
-        let route =
-            json!({"uri": "/tried", "plugins": plugins, "upstream": self.upstream.document()});
-        self.gateway.admin().put("/routes/tried", &route).await
-    }
 }
 
 /// Keeps cookies as a browser does.
