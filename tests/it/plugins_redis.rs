@@ -1,7 +1,7 @@
 //! Limits whose counters live in Redis, with real Redis servers.
 
 mod deployments;
-mod server;
+pub(crate) mod server;
 
 use std::time::{Duration, Instant};
 

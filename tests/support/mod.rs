@@ -29,7 +29,7 @@ pub use frames::{Frame, Frames};
 pub use gateway::{Builder, Gateway, Interface, Stopped};
 pub use headers::Headers;
 pub use http2::Http2;
-pub use openid::{OpenidProvider, fields as form_fields};
+pub use openid::{OpenidProvider, Proof, fields as form_fields};
 pub use pebble::{Pebble, PebbleSettings};
 pub use pki::{Authority, Leaf, trusting};
 pub use ports::Port;

@@ -74,6 +74,7 @@ mod compression;
 mod json_path;
 mod limit;
 mod logger;
+mod redis;
 mod remote;
 mod request_body;
 mod rewrite;

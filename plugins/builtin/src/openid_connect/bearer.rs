@@ -5,6 +5,7 @@ use super::{
     config::Audience,
     endpoint::Caller,
     provider::Provider,
+    scopes::Scopes,
     single_flight::Failed,
     token::{LONGEST, Verifier, includes},
 };
@@ -29,7 +30,7 @@ pub(super) struct Bearer {
     pub(super) provider: Arc<Provider>,
     pub(super) way: Way,
     pub(super) client_id: Box<str>,
-    pub(super) required_scopes: Vec<String>,
+    pub(super) scopes: Scopes,
     pub(super) audience: Option<Audience>,
     pub(super) schema: Option<Arc<Schema>>,
 }
@@ -133,17 +134,10 @@ impl Bearer {
 
     /// Why a token that is valid is not enough.
     fn refusal(&self, claims: &Value) -> Option<Reply> {
-        let refuse = |error: &str| Some(Reply::bytes(403, json!({ "error": error }).to_string()));
-        let granted = claims.get("scope");
-        let has = |wanted: &String| match granted {
-            Some(Value::String(all)) => all.split_ascii_whitespace().any(|one| one == wanted),
-            Some(all) => includes(all, wanted),
-            None => false,
-        };
-        if !self.required_scopes.iter().all(has) {
-            let wanted = self.required_scopes.join(", ");
-            return refuse(&format!("required scopes {wanted} not present"));
+        if let Some(reply) = self.scopes.refusal(claims) {
+            return Some(reply);
         }
+        let refuse = |error: &str| Some(Reply::bytes(403, json!({ "error": error }).to_string()));
         if let Some(audience) = &self.audience {
             match claims.get(&audience.claim).filter(|aud| !aud.is_null()) {
                 None if audience.required => return refuse("required audience claim not present"),

@@ -77,21 +77,20 @@ impl Credentials {
         now: u64,
     ) -> Result<(HeaderMap, String), Failed> {
         let mut headers = HeaderMap::new();
+        // A pushed request has it already.
+        let named = fields.iter().any(|(name, _)| *name == "client_id");
+        let client = (!named).then_some(("client_id", &*self.client_id));
         let fields = fields.iter().copied();
         let body = match &self.way {
-            Way::Public => form(fields.chain([("client_id", &*self.client_id)])),
+            Way::Public => form(fields.chain(client)),
             Way::Basic(value) => {
                 headers.insert(AUTHORIZATION, value.clone());
                 form(fields)
             }
-            Way::Post(secret) => form(fields.chain([
-                ("client_id", &*self.client_id),
-                ("client_secret", &**secret),
-            ])),
+            Way::Post(secret) => form(fields.chain(client).chain([("client_secret", &**secret)])),
             Way::Assertion(signer) => {
                 let assertion = signer.sign(&self.client_id, endpoint, now)?;
-                form(fields.chain([
-                    ("client_id", &*self.client_id),
+                form(fields.chain(client).chain([
                     ("client_assertion_type", ASSERTION),
                     ("client_assertion", &assertion),
                 ]))

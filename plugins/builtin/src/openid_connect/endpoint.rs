@@ -95,7 +95,8 @@ impl Caller {
         let answer = self.client.send(request, self.timeout, MOST).await;
         let answer = answer.map_err(|error| Failed::new(format!("{what}: {error}")))?;
         match answer.status() {
-            StatusCode::OK => Ok(answer.into_body()),
+            // 201 for what was pushed (RFC 9126 §2.2).
+            StatusCode::OK | StatusCode::CREATED => Ok(answer.into_body()),
             status => Err(Failed::new(format!(
                 "{what}: the provider answered {}{}",
                 status.as_u16(),

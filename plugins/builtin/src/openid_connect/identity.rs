@@ -1,6 +1,6 @@
 //! What the upstream learns of the user. Nothing of it is ever taken from the client.
 
-use super::{config::Config, session::Stored, token::verified_before};
+use super::{config::Config, sessions::Stored, token::verified_before};
 use crate::auth::{Presented, header};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use crossway_sdk::flow::Error;
@@ -94,18 +94,19 @@ impl Headers {
         session: &Stored,
         with_access_token: bool,
     ) -> Result<(), Error> {
-        let token = with_access_token.then_some(&*session.access_token);
+        let token = with_access_token.then_some(&*session.tokens.access_token);
         self.tell(head, token, session.user.as_ref())?;
         if self.id_token
-            && let Some(claims) = verified_before(&session.id_token)
+            && let Some(claims) = verified_before(&session.tokens.id_token)
         {
             let text = Value::Object(claims).to_string();
             put(head, X_ID_TOKEN, &STANDARD.encode(text))?;
         }
         if self.raw_id_token {
-            put(head, X_RAW_ID_TOKEN, &session.id_token)?;
+            put(head, X_RAW_ID_TOKEN, &session.tokens.id_token)?;
         }
         if let Some(token) = session
+            .tokens
             .refresh_token
             .as_deref()
             .filter(|_| self.refresh_token)

@@ -1,9 +1,9 @@
 //! The end of a session: here, and at the provider (OpenID Connect RP-Initiated Logout 1.0; RFC 7009 for revocation).
 
 use super::{
+    answers::{moved, unkept},
     endpoint::form,
-    login::{moved, unkept},
-    session::Stored,
+    sessions::Stored,
     single_flight::Failed,
     tokens::Tokens,
 };
@@ -29,11 +29,12 @@ impl Logout {
         if let (Some(session), true) = (session, self.revoke)
             && let Some(endpoint) = &discovery.revocation_endpoint
         {
-            let refresh = session.refresh_token.as_deref();
+            let held = &session.tokens;
+            let refresh = held.refresh_token.as_deref();
             let refresh = refresh.map(|token| ("refresh_token", token));
             let both = refresh
                 .into_iter()
-                .chain([("access_token", &*session.access_token)]);
+                .chain([("access_token", &*held.access_token)]);
             for (kind, token) in both {
                 let fields = [("token", token), ("token_type_hint", kind)];
                 let uri = &endpoint.0;
@@ -50,7 +51,7 @@ impl Logout {
         }
         let location = if let Some(endpoint) = &discovery.end_session_endpoint {
             let mut fields = vec![("client_id", &*tokens.client_id)];
-            fields.extend(session.map(|session| ("id_token_hint", &*session.id_token)));
+            fields.extend(session.map(|session| ("id_token_hint", &*session.tokens.id_token)));
             let then = self.then.as_deref();
             fields.extend(then.map(|then| ("post_logout_redirect_uri", then)));
             Some(endpoint.with(&form(fields)))

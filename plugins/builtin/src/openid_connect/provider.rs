@@ -21,6 +21,7 @@ pub(super) struct Discovery {
     pub(super) ping_end_session_endpoint: Option<Address>,
     pub(super) revocation_endpoint: Option<Address>,
     pub(super) introspection_endpoint: Option<Address>,
+    pub(super) pushed_authorization_request_endpoint: Option<Address>,
 }
 
 /// An address of `http` or `https`.

@@ -1,7 +1,7 @@
 //! What is refused when the configuration is written, because it would not be done as it says.
 
 use super::{
-    config::{ClientAuth, Config, Storage},
+    config::{ClientAuth, Config},
     keys,
 };
 use crossway_sdk::{build::BuildError, client};
@@ -9,7 +9,7 @@ use jsonwebtoken::{Algorithm, AlgorithmFamily};
 use serde_json::Value;
 
 /// Arguments that are the flow's own.
-const RESERVED: [&str; 10] = [
+const RESERVED: [&str; 11] = [
     "response_type",
     "response_mode",
     "client_id",
@@ -20,6 +20,7 @@ const RESERVED: [&str; 10] = [
     "code_challenge",
     "code_challenge_method",
     "request",
+    "request_uri",
 ];
 
 /// # Errors
@@ -50,30 +51,15 @@ pub(super) fn check(config: &Config) -> Result<(), BuildError> {
         let message = "a signature that cannot be verified proves nothing: expected false";
         return refuse("/accept_unsupported_alg", message);
     }
-    if config.proxy_opts.is_some() {
-        return refuse(
-            "/proxy_opts",
-            "the provider is asked directly: proxies are not supported",
-        );
-    }
     if config.backchannel_logout.is_some() {
         return refuse(
             "/backchannel_logout",
             "logout by the provider is not supported",
         );
     }
-    if config.par.as_ref().is_some_and(|par| par.enabled) {
-        let message = "pushed authorization requests are not supported: expected false";
-        return refuse("/par/enabled", message);
-    }
     if config.dpop.as_ref().is_some_and(|dpop| dpop.enabled) {
         let message = "proofs of possession (DPoP) are not supported: expected false";
         return refuse("/dpop/enabled", message);
-    }
-    let storage = config.session.as_ref().map(|session| session.storage);
-    if storage == Some(Storage::Redis) {
-        let message = "sessions in Redis are not supported: expected cookie";
-        return refuse("/session/storage", message);
     }
     if let Some(then) = &config.post_logout_redirect_uri
         && (!then.starts_with('/') || then.starts_with("//"))

@@ -59,7 +59,7 @@ fn parts(text: &str) -> Option<Parts<'_>> {
     })
 }
 
-/// Claims of a token that was verified before it was sealed.
+/// Claims of a token that was verified before it was sealed, or that came from the provider itself.
 pub(super) fn verified_before(text: &str) -> Option<Claims> {
     parts(text).map(|parts| parts.claims)
 }

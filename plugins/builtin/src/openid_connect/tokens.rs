@@ -4,22 +4,14 @@ use super::{
     client_auth::Credentials,
     endpoint::Caller,
     provider::Provider,
-    single_flight::{self, Failed, Flight},
+    sessions::Held,
+    single_flight::Failed,
     token::{Claims, Verifier, check_id_token, verified_before},
 };
-use parking_lot::Mutex;
 use serde::Deserialize;
 use serde_json::Value;
-use sha2::{Digest, Sha256};
-use std::{
-    collections::HashMap,
-    sync::Arc,
-    time::{Duration, Instant},
-};
-use tokio::runtime::Handle;
+use std::sync::Arc;
 
-/// How long requests with the old session get the tokens that another one renewed.
-const REUSE: Duration = Duration::from_secs(30);
 /// Seconds that an access token lives when nobody says.
 const LIFETIME: u64 = 3600;
 
@@ -76,7 +68,10 @@ impl Tokens {
         }
     }
 
-    async fn refresh(&self, token: &str, id_token: &str, now: u64) -> Result<Granted, Failed> {
+    /// Renews tokens with the refresh token among them.
+    pub(super) async fn refresh(&self, before: &Held, now: u64) -> Result<Held, Failed> {
+        let token = before.refresh_token.as_deref();
+        let token = token.ok_or_else(|| Failed::new("there is no refresh token"))?;
         let fields = [
             ("grant_type", "refresh_token"),
             ("refresh_token", token),
@@ -84,13 +79,13 @@ impl Tokens {
         ];
         let granted = self.ask(&fields, None, now).await?;
         // OpenID Connect Core §12.2: it is the same user.
-        let before = verified_before(id_token);
-        let before = before.as_ref().and_then(|claims| claims.get("sub"));
+        let known = verified_before(&before.id_token);
+        let known = known.as_ref().and_then(|claims| claims.get("sub"));
         match &granted.id_token {
-            Some((_, claims)) if claims.get("sub") != before => {
+            Some((_, claims)) if claims.get("sub") != known => {
                 Err(Failed::new("the renewed ID token is for another user"))
             }
-            _ => Ok(granted),
+            _ => Ok(before.renewed(granted)),
         }
     }
 
@@ -134,53 +129,5 @@ impl Tokens {
             refresh_token: answer.refresh_token,
             id_token,
         })
-    }
-}
-
-/// Renews tokens: once for all requests that come with the same session, as a refresh token may be good for one use only.
-pub(super) struct Renewal {
-    tokens: Arc<Tokens>,
-    runtime: Handle,
-    flights: Mutex<HashMap<[u8; 32], Begun>>,
-}
-
-/// A renewal, and when it began.
-type Begun = (Instant, Flight<Arc<Granted>>);
-
-impl Renewal {
-    pub(super) fn new(tokens: Arc<Tokens>, runtime: Handle) -> Self {
-        Self {
-            tokens,
-            runtime,
-            flights: Mutex::default(),
-        }
-    }
-
-    pub(super) async fn renew(
-        &self,
-        refresh_token: &str,
-        id_token: &str,
-        now: u64,
-    ) -> Result<Arc<Granted>, Failed> {
-        let key: [u8; 32] = Sha256::digest(refresh_token).into();
-        let flight = {
-            let mut flights = self.flights.lock();
-            flights.retain(|_, (began, _)| began.elapsed() < REUSE);
-            let start = || {
-                let tokens = self.tokens.clone();
-                let (refresh_token, id_token) = (refresh_token.to_owned(), id_token.to_owned());
-                let call = async move {
-                    let granted = tokens.refresh(&refresh_token, &id_token, now).await;
-                    granted.map(Arc::new)
-                };
-                (Instant::now(), single_flight::start(&self.runtime, call))
-            };
-            flights.entry(key).or_insert_with(start).1.clone()
-        };
-        let outcome = flight.await;
-        if outcome.is_err() {
-            self.flights.lock().remove(&key);
-        }
-        outcome
     }
 }

@@ -4,10 +4,12 @@
 //! cookie and unpacks no body. Every call has a time within which it ends and a size beyond which an answer is given up.
 
 mod error;
+mod proxy;
 #[cfg(all(test, feature = "testing"))]
 mod tests;
 
 pub use error::CallError;
+pub use proxy::{Proxies, Proxy};
 
 use crate::{
     build::{BuildCx, BuildError},
@@ -27,6 +29,8 @@ pub struct ClientOptions {
     pub idle_timeout: Option<Duration>,
     /// Idle connections that are kept for a host; 0 makes a connection for each call.
     pub idle_per_host: usize,
+    /// Proxies on the way. Those of the environment are never heeded.
+    pub proxies: Proxies,
 }
 
 impl Default for ClientOptions {
@@ -36,6 +40,7 @@ impl Default for ClientOptions {
             tls: TlsOptions::default(),
             idle_timeout: Some(Duration::from_secs(60)),
             idle_per_host: 5,
+            proxies: Proxies::default(),
         }
     }
 }
@@ -48,7 +53,7 @@ impl ClientOptions {
         options
     }
 
-    /// The name of the client in [`BuildCx::shared`]: the options, digested, for they may hold a private key.
+    /// The name of the client in [`BuildCx::shared`]: the options, digested, for they may hold secrets.
     fn identity(&self) -> String {
         use std::hash::{BuildHasher as _, Hasher as _};
         // Two independent digests make 128 bits, under keys that nobody outside of the process knows.
@@ -73,13 +78,14 @@ impl Client {
     /// The client with these options; the pool is made when the first request needs it.
     ///
     /// # Errors
-    /// A certificate or a key of the options cannot be read; the error is at `path`.
+    /// A certificate, a key or a proxy of the options cannot be used; the error is at `path`.
     pub fn shared(
         cx: &BuildCx<'_>,
         path: &str,
         options: ClientOptions,
     ) -> Result<Arc<Self>, BuildError> {
         options.tls.check(path)?;
+        options.proxies.check(path)?;
         let identity = options.identity();
         Ok(cx.shared(&identity, || Self::new(options)))
     }
@@ -142,14 +148,19 @@ impl Client {
             .map_err(|e| CallError::Setup(e.to_string()))?
             .map_err(|e| CallError::Setup(e.to_string()))?;
         tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-        reqwest::Client::builder()
+        let mut builder = reqwest::Client::builder()
             .tls_backend_preconfigured(tls)
             .redirect(reqwest::redirect::Policy::none())
             .retry(reqwest::retry::never())
             .no_proxy()
             .referer(false)
             .pool_idle_timeout(self.options.idle_timeout)
-            .pool_max_idle_per_host(self.options.idle_per_host)
+            .pool_max_idle_per_host(self.options.idle_per_host);
+        let proxies = self.options.proxies.compiled();
+        for proxy in proxies.map_err(|e| CallError::Setup(e.to_owned()))? {
+            builder = builder.proxy(proxy);
+        }
+        builder
             .build()
             .map_err(|e| CallError::Setup(error::root(&e)))
     }

@@ -1,6 +1,6 @@
 #![allow(clippy::unwrap_used)]
 
-use super::{CallError, Client, ClientOptions, target};
+use super::{CallError, Client, ClientOptions, Proxies, Proxy, target};
 use crate::{build::BuildCx, testing::Bench, tls::TlsOptions};
 use bytes::Bytes;
 use http::Request;
@@ -199,5 +199,47 @@ fn a_target_has_a_scheme_and_a_host() {
     ] {
         let error = target("/uri", wrong).unwrap_err();
         assert_eq!(error.path, "/uri", "{wrong}");
+    }
+}
+
+#[tokio::test]
+async fn a_proxy_finds_what_names_do_not_and_its_secrets_are_not_shown() {
+    let (proxy, connections) = server(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await;
+    let options = |except: Option<&str>| ClientOptions {
+        proxies: Proxies {
+            http: Some(Proxy {
+                address: format!("http://{proxy}").into(),
+                authorization: Some("Basic hush".into()),
+            }),
+            except: except.map(Into::into),
+            ..Proxies::default()
+        },
+        ..ClientOptions::default()
+    };
+    let request = || {
+        Request::get("http://nowhere.invalid/")
+            .body(Bytes::new())
+            .unwrap()
+    };
+    let through = Client::new(options(None));
+    assert!(through.send(request(), SOON, 10).await.is_ok());
+    let around = Client::new(options(Some("invalid")));
+    assert!(around.send(request(), SOON, 10).await.is_err());
+    assert_eq!(connections.load(Ordering::Relaxed), 1);
+    assert!(!format!("{:?}", options(None)).contains("hush"));
+
+    for (address, authorization) in [
+        ("socks5://a:1", None),
+        ("a:1", None),
+        ("http://a:1", Some("a\nb")),
+    ] {
+        let proxies = Proxies {
+            https: Some(Proxy {
+                address: address.into(),
+                authorization: authorization.map(Into::into),
+            }),
+            ..Proxies::default()
+        };
+        assert_eq!(proxies.check("/p").unwrap_err().path, "/p", "{address}");
     }
 }

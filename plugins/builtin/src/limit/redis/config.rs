@@ -1,9 +1,6 @@
 //! The attributes that say how Redis is reached.
 
-use super::{
-    endpoint::{Address, Cluster, Endpoint, Kind, Sentinels, Server},
-    secret::Secret,
-};
+use crate::redis::{Address, Cluster, Endpoint, Kind, Secret, Sentinels, Server};
 use crossway_sdk::build::{BuildCx, BuildError};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -104,6 +101,7 @@ impl Redis {
                     port: self.redis_port.unwrap_or(6379),
                 },
                 tls: tls(self.redis_ssl, self.redis_ssl_verify),
+                server_name: None,
             }),
             [timeout, timeout],
             cx,

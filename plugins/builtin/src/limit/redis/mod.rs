@@ -1,19 +1,15 @@
-//! Counters in Redis: how it is configured, how it is reached, and scripts that each decide in one round trip.
+//! Counters in Redis: how it is configured, and how keys are made.
 
-mod call;
 mod config;
-mod endpoint;
-mod link;
-mod secret;
 
 #[cfg(test)]
 mod tests;
 
-pub(crate) use call::{Argument, Call, Script};
+pub(crate) use crate::redis::{Argument, Call, Link, LinkError, Script};
 pub(crate) use config::Redis;
-pub(crate) use link::{Link, LinkError};
 
 use super::Policy;
+use crate::redis::hex;
 use crossway_sdk::build::{BuildCx, BuildError};
 use sha2::{Digest, Sha256};
 use std::{borrow::Cow, sync::Arc};
@@ -37,8 +33,7 @@ pub(crate) fn link(
         Policy::RedisCluster => redis.cluster(cx)?,
         Policy::RedisSentinel => redis.sentinel(cx)?,
     };
-    let identity = format!("redis/{}", endpoint.identity());
-    Ok(Some(cx.shared(&identity, || Link::new(endpoint))))
+    Ok(Some(Link::shared(endpoint, cx)))
 }
 
 /// Twelve hexadecimal digits that stand for a configuration: the same in every gateway that has the same one.
@@ -54,13 +49,4 @@ pub(crate) fn bounded(key: &[u8]) -> Cow<'_, [u8]> {
         0..=LONGEST_KEY => Cow::Borrowed(key),
         _ => Cow::Owned(hex(&Sha256::digest(key)).into_bytes()),
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        // Writing to a string cannot fail.
-        write!(text, "{byte:02x}").ok();
-        text
-    })
 }

@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-use super::{endpoint::Address, *};
+use super::*;
+use crate::redis::Address;
 use crossway_sdk::testing::Bench;
 use serde_json::{Value, json};
 use std::{

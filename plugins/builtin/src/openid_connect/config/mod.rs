@@ -1,11 +1,15 @@
 //! Configuration of `openid-connect`.
 
 mod parts;
+mod redis;
+mod session;
 
 pub use parts::{
-    Audience, BackchannelLogout, ClaimValidator, ClientAuth, CookieLifetime, Dpop, Issuer, Par,
-    ProxyOptions, SameSite, Session, Storage, UnauthAction,
+    Audience, BackchannelLogout, ClaimValidator, ClientAuth, Dpop, Issuer, Par, ProxyOptions,
+    UnauthAction,
 };
+pub use redis::Redis;
+pub use session::{CookieLifetime, SameSite, Session, Storage};
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -76,7 +80,7 @@ pub struct Config {
     /// Whether the code is bound to the browser that asked for it (RFC 7636, S256).
     #[serde(default)]
     pub use_pkce: bool,
-    /// Not supported when it is enabled: refused.
+    /// Pushed authorization requests.
     pub par: Option<Par>,
     /// Not supported when it is enabled: refused.
     pub dpop: Option<Dpop>,
@@ -98,7 +102,7 @@ pub struct Config {
     /// Whether it gets the refresh token in `X-Refresh-Token`.
     #[serde(default)]
     pub set_refresh_token_header: bool,
-    /// Not supported: refused.
+    /// Proxies on the way to the provider.
     pub proxy_opts: Option<ProxyOptions>,
     /// Arguments that the authorization endpoint gets beside those of the flow: texts, numbers and booleans.
     #[serde(default)]
@@ -164,7 +168,8 @@ pub struct Config {
     /// Headers of the request that the introspection endpoint gets too.
     #[serde(default)]
     pub introspection_addon_headers: Vec<String>,
-    /// Scopes that a bearer token must have; else 403.
+    /// Scopes that a bearer token must have; else 403. Those of a session are in the `scope` of its access token, or else of its ID
+    /// token; a session that does not say has none.
     #[serde(default)]
     pub required_scopes: Vec<String>,
     /// JSON Schema of the claims of a bearer token, or of `user`, `access_token` and `id_token` of a session.

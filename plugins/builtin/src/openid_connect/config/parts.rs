@@ -32,79 +32,6 @@ pub enum UnauthAction {
     Pass,
 }
 
-/// The session of a user.
-#[derive(Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Session {
-    /// Secret with which sessions are encrypted.
-    #[schemars(length(min = 16))]
-    pub secret: String,
-    /// Name of the cookie.
-    #[serde(default = "session")]
-    pub cookie_name: String,
-    /// Path of the cookie.
-    #[serde(default = "slash")]
-    pub cookie_path: String,
-    /// Domain of the cookie; without it, the host alone.
-    pub cookie_domain: Option<String>,
-    /// Whether the cookie is for HTTPS only; without it, as the request was.
-    pub cookie_secure: Option<bool>,
-    /// Whether scripts cannot see the cookie.
-    #[serde(default = "yes")]
-    pub cookie_http_only: bool,
-    /// When browsers send the cookie with requests from other sites.
-    #[serde(default)]
-    pub cookie_same_site: SameSite,
-    /// Seconds without a request after which the session ends; 0 for none.
-    #[serde(default = "quarter")]
-    pub idling_timeout: u64,
-    /// Seconds after which a session ends that was not renewed; requests in the last quarter renew it. 0 for none.
-    #[serde(default = "hour")]
-    pub rolling_timeout: u64,
-    /// Seconds after which the session ends in any case; 0 for none.
-    pub absolute_timeout: Option<u64>,
-    /// The form of older versions.
-    pub cookie: Option<CookieLifetime>,
-    /// Where the session is kept. `redis` is not supported: refused.
-    #[serde(default)]
-    pub storage: Storage,
-    /// Accepted and without effect, as `storage` can only be `cookie`.
-    pub redis: Option<Map<String, Value>>,
-}
-
-/// The form of older versions.
-#[derive(Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct CookieLifetime {
-    /// As `absolute_timeout`, which takes precedence.
-    pub lifetime: Option<u64>,
-}
-
-/// `SameSite` of a cookie.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-pub enum SameSite {
-    /// Never with requests from other sites.
-    Strict,
-    /// Only when the user goes to another page.
-    #[default]
-    Lax,
-    /// Always; takes a secure cookie.
-    None,
-    /// The browser decides.
-    Default,
-}
-
-/// Where a session is kept.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Storage {
-    /// In encrypted cookies.
-    #[default]
-    Cookie,
-    /// In Redis.
-    Redis,
-}
-
 /// What else tokens must be.
 #[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -138,16 +65,16 @@ pub struct Audience {
     pub match_with_client_id: bool,
 }
 
-/// Pushed authorization requests.
+/// Pushed authorization requests (RFC 9126).
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Par {
-    /// Only `false`.
+    /// Whether the provider is told what it is asked before the user is sent there.
     #[serde(default)]
     pub enabled: bool,
-    /// Without effect.
+    /// Address at which requests are pushed; without it, that of the discovery document.
     pub endpoint: Option<String>,
-    /// Without effect.
+    /// How the client proves who it is there; without it, `token_endpoint_auth_method`.
     pub endpoint_auth_method: Option<ClientAuth>,
 }
 
@@ -172,28 +99,20 @@ pub struct BackchannelLogout {}
 
 /// Proxies on the way to the provider.
 #[derive(Deserialize, JsonSchema)]
-pub struct ProxyOptions {}
-
-fn session() -> String {
-    "session".to_owned()
-}
-
-fn slash() -> String {
-    "/".to_owned()
+#[serde(deny_unknown_fields)]
+pub struct ProxyOptions {
+    /// Proxy for endpoints of `http://`, as `http://host:port`.
+    pub http_proxy: Option<String>,
+    /// What it gets as `Proxy-Authorization`.
+    pub http_proxy_authorization: Option<String>,
+    /// Proxy for endpoints of `https://`, as `http://host:port`; it makes a tunnel.
+    pub https_proxy: Option<String>,
+    /// What it gets as `Proxy-Authorization`.
+    pub https_proxy_authorization: Option<String>,
+    /// Hosts that are reached directly, separated by commas: a name stands for all below it too, `*` for all hosts.
+    pub no_proxy: Option<String>,
 }
 
 fn aud() -> String {
     "aud".to_owned()
-}
-
-fn yes() -> bool {
-    true
-}
-
-fn quarter() -> u64 {
-    900
-}
-
-fn hour() -> u64 {
-    3600
 }

@@ -1,5 +1,6 @@
 //! Where Redis is, and how a connection to it is made.
 
+use super::tls;
 use redis::{
     AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, RedisResult,
     TlsMode,
@@ -13,44 +14,46 @@ use std::{fmt, time::Duration};
 
 /// Servers, and what is needed to be let in.
 pub(crate) struct Endpoint {
-    pub(super) kind: Kind,
-    pub(super) username: Option<String>,
-    pub(super) password: Option<String>,
-    pub(super) database: u32,
+    pub(crate) kind: Kind,
+    pub(crate) username: Option<String>,
+    pub(crate) password: Option<String>,
+    pub(crate) database: u32,
     /// How long connecting may take, with all that belongs to it.
-    pub(super) connect_timeout: Duration,
+    pub(crate) connect_timeout: Duration,
     /// How long an answer may take.
-    pub(super) read_timeout: Duration,
+    pub(crate) read_timeout: Duration,
 }
 
 /// What kind of Redis it is.
 #[derive(Debug)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     Server(Server),
     Cluster(Cluster),
     Sentinels(Sentinels),
 }
 
 #[derive(Debug)]
-pub(super) struct Server {
-    pub(super) address: Address,
+pub(crate) struct Server {
+    pub(crate) address: Address,
     /// `None` without TLS, else whether certificates are verified.
-    pub(super) tls: Option<bool>,
+    pub(crate) tls: Option<bool>,
+    /// With TLS, the name that the certificate must have in place of the host.
+    pub(crate) server_name: Option<String>,
 }
 
 #[derive(Debug)]
-pub(super) struct Cluster {
-    pub(super) nodes: Vec<Address>,
-    pub(super) tls: Option<bool>,
+pub(crate) struct Cluster {
+    pub(crate) nodes: Vec<Address>,
+    pub(crate) tls: Option<bool>,
 }
 
-pub(super) struct Sentinels {
-    pub(super) sentinels: Vec<Address>,
-    pub(super) master: String,
-    pub(super) username: Option<String>,
-    pub(super) password: Option<String>,
+pub(crate) struct Sentinels {
+    pub(crate) sentinels: Vec<Address>,
+    pub(crate) master: String,
+    pub(crate) username: Option<String>,
+    pub(crate) password: Option<String>,
     /// Of the master; sentinels are asked without TLS.
-    pub(super) tls: Option<bool>,
+    pub(crate) tls: Option<bool>,
 }
 
 impl fmt::Debug for Sentinels {
@@ -61,9 +64,9 @@ impl fmt::Debug for Sentinels {
 
 /// Host and port.
 #[derive(Clone)]
-pub(super) struct Address {
-    pub(super) host: String,
-    pub(super) port: u16,
+pub(crate) struct Address {
+    pub(crate) host: String,
+    pub(crate) port: u16,
 }
 
 impl fmt::Debug for Address {
@@ -74,7 +77,7 @@ impl fmt::Debug for Address {
 
 impl Address {
     /// `host:port` or `[address]:port`.
-    pub(super) fn parse(text: &str) -> Option<Self> {
+    pub(crate) fn parse(text: &str) -> Option<Self> {
         let (host, port) = text.rsplit_once(':')?;
         let bare = host.strip_prefix('[').and_then(|h| h.strip_suffix(']'));
         if host.is_empty() || (bare.is_none() && host.contains(':')) {
@@ -144,7 +147,7 @@ impl Endpoint {
     }
 
     /// Whether it can be used at all. Connects nowhere.
-    pub(super) fn check(&self) -> Result<(), String> {
+    pub(crate) fn check(&self) -> Result<(), String> {
         match &self.kind {
             Kind::Server(server) => self.client(server).map(drop),
             Kind::Cluster(cluster) => self.cluster(cluster).map(drop),
@@ -168,11 +171,22 @@ impl Endpoint {
 
     async fn open(&self) -> RedisResult<Connection> {
         match &self.kind {
-            Kind::Server(server) => self
-                .client(server)?
-                .get_multiplexed_async_connection_with_config(&self.timeouts())
-                .await
-                .map(Connection::Server),
+            Kind::Server(server) => match (&server.server_name, server.tls) {
+                (Some(name), Some(verify)) => {
+                    let login = self.info(server)?;
+                    let login = login.redis_settings();
+                    let stream = tls::connect(&server.address, name, verify).await?;
+                    tls::over(stream, login, self.timeouts()).await
+                }
+                _ => {
+                    let client = self.client(server)?;
+                    let timeouts = self.timeouts();
+                    client
+                        .get_multiplexed_async_connection_with_config(&timeouts)
+                        .await
+                }
+            }
+            .map(Connection::Server),
             Kind::Cluster(cluster) => self
                 .cluster(cluster)?
                 .get_async_connection()
@@ -189,6 +203,10 @@ impl Endpoint {
     }
 
     fn client(&self, server: &Server) -> RedisResult<Client> {
+        Client::open(self.info(server)?)
+    }
+
+    fn info(&self, server: &Server) -> RedisResult<ConnectionInfo> {
         let info: ConnectionInfo = server.address.with(server.tls).into_connection_info()?;
         let mut login = info
             .redis_settings()
@@ -201,7 +219,7 @@ impl Endpoint {
         if let Some(username) = &self.username {
             login = login.set_username(username);
         }
-        Client::open(info.set_redis_settings(login))
+        Ok(info.set_redis_settings(login))
     }
 
     fn cluster(&self, cluster: &Cluster) -> RedisResult<ClusterClient> {

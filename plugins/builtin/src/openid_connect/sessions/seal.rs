@@ -1,4 +1,4 @@
-//! Seals what browsers keep for us: nobody else can read it, make it, or use it in another place.
+//! Seals what browsers and Redis keep for us: nobody else can read it, make it, or use it in another place.
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use ring::{
@@ -7,9 +7,11 @@ use ring::{
 };
 
 const SALT: usize = 16;
+/// Characters of a sealed text that come from its salt alone: they tell it from all others.
+pub(crate) const MARK: usize = 21;
 
 /// Seals and opens under one secret, for one client of one provider.
-pub(super) struct Seal {
+pub(crate) struct Seal {
     secret: Prk,
     place: Box<str>,
 }
@@ -24,7 +26,7 @@ impl KeyType for Material {
 }
 
 impl Seal {
-    pub(super) fn new(secret: &str, client_id: &str, discovery: &str) -> Self {
+    pub(crate) fn new(secret: &str, client_id: &str, discovery: &str) -> Self {
         let salt = Salt::new(HKDF_SHA256, b"crossway openid-connect 1");
         Self {
             secret: salt.extract(secret.as_bytes()),
@@ -33,7 +35,7 @@ impl Seal {
     }
 
     /// Encrypts a text for one purpose; `None` when the cipher fails, which it does for gigabytes only.
-    pub(super) fn seal(&self, purpose: &str, text: Vec<u8>) -> Option<String> {
+    pub(crate) fn seal(&self, purpose: &str, text: Vec<u8>) -> Option<String> {
         let salt: [u8; SALT] = rand::random();
         let (key, nonce) = self.key(&salt)?;
         let mut sealed = text;
@@ -43,7 +45,7 @@ impl Seal {
     }
 
     /// What was sealed for this purpose; `None` for anything else.
-    pub(super) fn open(&self, purpose: &str, text: &[u8]) -> Option<Vec<u8>> {
+    pub(crate) fn open(&self, purpose: &str, text: &[u8]) -> Option<Vec<u8>> {
         let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
         let (salt, sealed) = bytes.split_first_chunk::<SALT>()?;
         let (key, nonce) = self.key(salt)?;

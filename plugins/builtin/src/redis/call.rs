@@ -1,7 +1,7 @@
-//! One run of a script in Redis.
+//! What is asked of Redis in one round trip.
 
 use super::endpoint::Connection;
-use redis::{Cmd, ErrorKind, FromRedisValue, RedisError, RedisResult, ServerErrorKind};
+use redis::{Cmd, ErrorKind, RedisError, RedisResult, ServerErrorKind, Value};
 
 /// A script that decides in Redis, by itself or not at all.
 pub(crate) struct Script {
@@ -34,10 +34,12 @@ pub(crate) enum Call<'a> {
     },
     /// Takes a member out of a sorted set.
     Remove { key: &'a [u8], member: &'a str },
+    /// A command of the caller's own. It must do no harm when it is sent twice.
+    Command(&'a Cmd),
 }
 
 impl Call<'_> {
-    pub(super) async fn run(&self, connection: &mut Connection) -> RedisResult<Vec<i64>> {
+    pub(super) async fn run(&self, connection: &mut Connection) -> RedisResult<Value> {
         match self {
             Call::Script {
                 script,
@@ -57,9 +59,9 @@ impl Call<'_> {
             Call::Remove { key, member } => {
                 let mut command = redis::cmd("ZREM");
                 command.arg(*key).arg(*member);
-                let removed: i64 = answer(connection, &command).await?;
-                Ok(vec![removed])
+                answer(connection, &command).await
             }
+            Call::Command(command) => answer(connection, command).await,
         }
     }
 }
@@ -81,7 +83,7 @@ fn command(name: &str, script: &str, key: &[u8], arguments: &[Argument<'_>]) -> 
     command
 }
 
-async fn answer<T: FromRedisValue>(connection: &mut Connection, command: &Cmd) -> RedisResult<T> {
+async fn answer(connection: &mut Connection, command: &Cmd) -> RedisResult<Value> {
     match connection {
         Connection::Server(connection) => command.query_async(connection).await,
         Connection::Cluster(connection) => command.query_async(connection).await,

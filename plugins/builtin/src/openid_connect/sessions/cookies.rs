@@ -1,6 +1,6 @@
 //! Cookies: how the sealed texts travel. A session that is too large for one cookie is cut into several.
 
-use super::config::{SameSite, Session};
+use super::super::config::{SameSite, Session};
 use crate::auth::{Presented, cookie};
 use crossway_sdk::build::BuildError;
 use http::{HeaderMap, HeaderValue, header::COOKIE};
@@ -11,10 +11,10 @@ const PIECE: usize = 3700;
 /// Cookies of one session.
 const MOST: usize = 5;
 /// Seconds that a user may take at the provider.
-pub(super) const FLOW_LIFETIME: u64 = 3600;
+pub(crate) const FLOW_LIFETIME: u64 = 3600;
 
 /// What all cookies of a place of use have in common.
-pub(super) struct Jar {
+pub(crate) struct Jar {
     name: Box<str>,
     scope: Box<str>,
     secure: Option<bool>,
@@ -25,7 +25,7 @@ pub(super) struct Jar {
 impl Jar {
     /// # Errors
     /// Something cannot stand in a cookie, or browsers would not take it.
-    pub(super) fn new(session: &Session) -> Result<Self, BuildError> {
+    pub(crate) fn new(session: &Session) -> Result<Self, BuildError> {
         let token = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
         let value = |c: char| c.is_ascii_graphic() && c != ';';
         let refuse = |name: &str, what: &str| {
@@ -62,12 +62,12 @@ impl Jar {
     }
 
     /// Whether browsers keep the session from requests that began at the provider.
-    pub(super) fn is_strict(&self) -> bool {
+    pub(crate) fn is_strict(&self) -> bool {
         self.same_site == SameSite::Strict
     }
 
     /// The sealed session of a request. One that stands there twice counts as none.
-    pub(super) fn session(&self, headers: &HeaderMap) -> Option<String> {
+    pub(crate) fn session(&self, headers: &HeaderMap) -> Option<String> {
         let Presented::Text(first) = cookie(headers, &self.name) else {
             return None;
         };
@@ -84,7 +84,7 @@ impl Jar {
     }
 
     /// The cookies for a sealed session, and those that end what is left of the one before; `None` when it is too large.
-    pub(super) fn set_session(
+    pub(crate) fn set_session(
         &self,
         sealed: &str,
         headers: &HeaderMap,
@@ -113,7 +113,7 @@ impl Jar {
     }
 
     /// The cookies that end a session.
-    pub(super) fn end_session(&self, headers: &HeaderMap, https: bool) -> Vec<HeaderValue> {
+    pub(crate) fn end_session(&self, headers: &HeaderMap, https: bool) -> Vec<HeaderValue> {
         self.ended(1, headers, https)
     }
 
@@ -133,17 +133,17 @@ impl Jar {
     }
 
     /// The cookie of a login on its way; it is named after its state, so that several can be on their way.
-    pub(super) fn set_flow(&self, state: &str, sealed: &str, https: bool) -> Option<HeaderValue> {
+    pub(crate) fn set_flow(&self, state: &str, sealed: &str, https: bool) -> Option<HeaderValue> {
         let cookie = format!("{}={sealed}; Max-Age={FLOW_LIFETIME}", self.flow(state)?);
         self.finish(cookie, https, self.of_flows())
     }
 
-    pub(super) fn end_flow(&self, name: &str, https: bool) -> Option<HeaderValue> {
+    pub(crate) fn end_flow(&self, name: &str, https: bool) -> Option<HeaderValue> {
         self.finish(format!("{name}=; Max-Age=0"), https, self.of_flows())
     }
 
     /// The name of the cookie of the login with this state; `None` when it is no state of ours.
-    pub(super) fn flow(&self, state: &str) -> Option<String> {
+    pub(crate) fn flow(&self, state: &str) -> Option<String> {
         let ours = state.len() == 43
             && state
                 .bytes()
@@ -152,7 +152,7 @@ impl Jar {
     }
 
     /// The sealed login of that name.
-    pub(super) fn read_flow(&self, headers: &HeaderMap, name: &str) -> Option<String> {
+    pub(crate) fn read_flow(&self, headers: &HeaderMap, name: &str) -> Option<String> {
         match cookie(headers, name) {
             Presented::Text(text) => Some(text.into_owned()),
             _ => None,
@@ -160,7 +160,7 @@ impl Jar {
     }
 
     /// The names of all logins on their way.
-    pub(super) fn flows(&self, headers: &HeaderMap) -> Vec<String> {
+    pub(crate) fn flows(&self, headers: &HeaderMap) -> Vec<String> {
         let prefix = format!("{}_flow_", self.name);
         let mut names: Vec<String> = names(headers)
             .filter(|name| name.starts_with(&prefix))
@@ -198,7 +198,7 @@ impl Jar {
     }
 
     /// Keeps the cookies from the upstream, which could otherwise be the user elsewhere.
-    pub(super) fn hide(&self, head: &mut RequestHeader) {
+    pub(crate) fn hide(&self, head: &mut RequestHeader) {
         let prefix = format!("{}_flow_", self.name);
         let pieces: Vec<String> = (1..=MOST).map(|number| self.piece(number)).collect();
         let is_ours = |name: &str| name.starts_with(&prefix) || pieces.iter().any(|p| p == name);

@@ -5,12 +5,13 @@ use super::{
     call::Call,
     endpoint::{Connection, Endpoint},
 };
+use crossway_sdk::build::BuildCx;
 use futures::{
     FutureExt,
     future::{BoxFuture, Shared},
 };
 use parking_lot::Mutex;
-use redis::{ErrorKind, RedisError, ServerErrorKind};
+use redis::{Cmd, ErrorKind, FromRedisValue, RedisError, ServerErrorKind, Value};
 use std::{
     sync::{
         Arc,
@@ -64,7 +65,14 @@ struct Live {
 }
 
 impl Link {
-    pub(super) fn new(endpoint: Endpoint) -> Self {
+    /// All that name the same servers with the same credentials share one. Nothing is connected before the first
+    /// request.
+    pub(crate) fn shared(endpoint: Endpoint, cx: &BuildCx<'_>) -> Arc<Self> {
+        let identity = format!("redis/{}", endpoint.identity());
+        cx.shared(&identity, || Self::new(endpoint))
+    }
+
+    fn new(endpoint: Endpoint) -> Self {
         Self {
             endpoint,
             state: Mutex::new(State::Idle),
@@ -72,12 +80,30 @@ impl Link {
         }
     }
 
-    /// Asks Redis; at most the timeout of connecting and that of an answer later it is decided. When a connection turns
-    /// out to be gone, once more over a new one: what is asked is counted twice at worst.
+    /// Asks Redis for integers; at most the timeout of connecting and that of an answer later it is decided. When a
+    /// connection turns out to be gone, once more over a new one: what is asked is counted twice at worst.
     ///
     /// # Errors
     /// There was no answer.
     pub(crate) async fn ask(self: &Arc<Self>, call: Call<'_>) -> Result<Vec<i64>, LinkError> {
+        match self.exchange(call).await? {
+            Value::Int(one) => Ok(vec![one]),
+            several => read(several),
+        }
+    }
+
+    /// As [`Link::ask`], for a command that has another answer.
+    ///
+    /// # Errors
+    /// There was no answer of this kind.
+    pub(crate) async fn command<T: FromRedisValue>(
+        self: &Arc<Self>,
+        command: &Cmd,
+    ) -> Result<T, LinkError> {
+        read(self.exchange(Call::Command(command)).await?)
+    }
+
+    async fn exchange(self: &Arc<Self>, call: Call<'_>) -> Result<Value, LinkError> {
         let mut again = true;
         loop {
             let live = self.live().await?;
@@ -200,6 +226,12 @@ impl Link {
             }
         }
     }
+}
+
+fn read<T: FromRedisValue>(value: Value) -> Result<T, LinkError> {
+    // The text of the error would show what was read.
+    let unfit = |_| LinkError::Failed("it is not what was asked for".into());
+    T::from_redis_value(value).map_err(unfit)
 }
 
 /// Whether another connection may do better. A master that has become a replica refuses writes.
