@@ -80,7 +80,7 @@ fn what_would_not_be_done_is_refused() {
             json!({"session": {"secret": "0123456789abcdef", "storage": "redis", "redis": {"host": "r"}}}),
             "/session/storage",
         ),
-        (json!({"session": {"secret": "short"}}), "/session"),
+        (json!({"session": {"secret": "short"}}), "/session/secret"),
         (
             json!({"session": {"secret": "0123456789abcdef", "cookie_name": "a b"}}),
             "/session/cookie_name",
