@@ -11,7 +11,7 @@ use crossway_sdk::{
     flow::{Error, Flow, Step},
     phases,
     plugin::{Phases, Plugin},
-    request::ChainOf,
+    slots::ChainOf,
     testing::Scene,
 };
 use futures::FutureExt;

@@ -13,7 +13,7 @@ pub use stream::Admission;
 use crossway_sdk::{
     definition::Instance,
     plugin::Phases,
-    request::{ChainOf, Slot},
+    slots::{ChainOf, Slot},
 };
 use std::{cmp::Reverse, sync::Arc};
 

@@ -1,14 +1,12 @@
 //! What stands for a plugin that cannot be built because a secret is not to be had: nothing gets past it.
 
-use bytes::Bytes;
 use crossway_sdk::{
     definition::{Definition, Instance},
     exchange::Exchange,
-    flow::{Error, Reply, Step},
+    flow::{Reply, Step},
     plugin::Phases,
     stream::StreamExchange,
 };
-use pingora_http::{RequestHeader, ResponseHeader};
 
 /// Answers 503, and closes sessions.
 pub(super) struct Barred;
@@ -36,31 +34,7 @@ impl Instance for Barred {
     fn access<'a>(&'a self, _: &'a mut Exchange<'_>) -> Step<'a> {
         refuse()
     }
-    fn before_proxy(&self, _: &mut Exchange<'_>, _: &mut RequestHeader) -> Result<(), Error> {
-        Ok(())
-    }
-    fn request_body(
-        &self,
-        _: &mut Exchange<'_>,
-        _: &mut Option<Bytes>,
-        _: bool,
-    ) -> Result<(), Error> {
-        Ok(())
-    }
-    fn header_filter(&self, _: &mut Exchange<'_>, _: &mut ResponseHeader) -> Result<(), Error> {
-        Ok(())
-    }
-    fn body_filter(
-        &self,
-        _: &mut Exchange<'_>,
-        _: &mut Option<Bytes>,
-        _: bool,
-    ) -> Result<(), Error> {
-        Ok(())
-    }
-    fn log(&self, _: &mut Exchange<'_>) {}
     fn stream_access<'a>(&'a self, _: &'a mut StreamExchange<'_>) -> Step<'a> {
         refuse()
     }
-    fn stream_log(&self, _: &mut StreamExchange<'_>) {}
 }

@@ -32,7 +32,7 @@ use crate::{
 };
 use bytes::Bytes;
 use consumers::ConsumerPart;
-use crossway_sdk::request::ChainOf;
+use crossway_sdk::slots::ChainOf;
 use dependents::Dependents;
 use imbl::OrdMap;
 use plugins::Instances;

@@ -15,14 +15,10 @@ use bytes::Bytes;
 use crossway_sdk::{
     build::{Asked, BuildCx},
     definition::{Definition, Instance},
-    exchange::Exchange,
-    flow::{Error, Step},
     plugin::Scopes,
-    stream::StreamExchange,
     upstream::UpstreamHandle,
 };
 use imbl::OrdMap;
-use pingora_http::{RequestHeader, ResponseHeader};
 use serde_json::Value;
 use std::{cell::RefCell, collections::BTreeMap, sync::Arc};
 
@@ -330,38 +326,4 @@ fn split_meta(config: &Value) -> Result<(Value, Option<Meta>), crate::chain::Met
 /// Stands in for a plugin that is switched off and not validly configured. Its entry never runs.
 struct Off;
 
-impl Instance for Off {
-    fn rewrite<'a>(&'a self, _: &'a mut Exchange<'_>) -> Step<'a> {
-        Step::next()
-    }
-    fn access<'a>(&'a self, _: &'a mut Exchange<'_>) -> Step<'a> {
-        Step::next()
-    }
-    fn before_proxy(&self, _: &mut Exchange<'_>, _: &mut RequestHeader) -> Result<(), Error> {
-        Ok(())
-    }
-    fn request_body(
-        &self,
-        _: &mut Exchange<'_>,
-        _: &mut Option<Bytes>,
-        _: bool,
-    ) -> Result<(), Error> {
-        Ok(())
-    }
-    fn header_filter(&self, _: &mut Exchange<'_>, _: &mut ResponseHeader) -> Result<(), Error> {
-        Ok(())
-    }
-    fn body_filter(
-        &self,
-        _: &mut Exchange<'_>,
-        _: &mut Option<Bytes>,
-        _: bool,
-    ) -> Result<(), Error> {
-        Ok(())
-    }
-    fn log(&self, _: &mut Exchange<'_>) {}
-    fn stream_access<'a>(&'a self, _: &'a mut StreamExchange<'_>) -> Step<'a> {
-        Step::next()
-    }
-    fn stream_log(&self, _: &mut StreamExchange<'_>) {}
-}
+impl Instance for Off {}

@@ -10,8 +10,8 @@ use crate::{
 };
 use crossway_sdk::{
     expr::{Expression, IpSet},
-    request::ChainOf,
     route::RouteInfo,
+    slots::ChainOf,
 };
 use std::sync::Arc;
 

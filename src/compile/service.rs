@@ -6,7 +6,7 @@ use crate::{
     model::{self, ResourceKey},
     snapshot::Target,
 };
-use crossway_sdk::request::ChainOf;
+use crossway_sdk::slots::ChainOf;
 use std::{collections::BTreeMap, sync::Arc};
 
 /// A compiled service.

@@ -7,7 +7,7 @@ use crate::{
     model::{self, ResourceKey},
     snapshot::{Standing, StreamRoute, Target},
 };
-use crossway_sdk::{plugin::Phases, request::ChainOf, route::RouteInfo};
+use crossway_sdk::{plugin::Phases, route::RouteInfo, slots::ChainOf};
 use std::sync::Arc;
 
 impl State {

@@ -184,9 +184,10 @@ static SERVICE: Row = Row::of(Facts {
 });
 
 static UPSTREAM: Row = Row::of(Facts {
-    // Routes and services by `upstream_id`, all of them by `traffic-split`.
+    // Routes, stream routes and services by `upstream_id`, all of them by `traffic-split`.
     guards: &[
         Kind::Route,
+        Kind::StreamRoute,
         Kind::Service,
         Kind::PluginConfig,
         Kind::Consumer,

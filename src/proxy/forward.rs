@@ -189,7 +189,7 @@ mod tests {
     use crossway_sdk::{
         consumer::{Consumer, Identity},
         expr::IpSet,
-        request::ChainOf,
+        slots::ChainOf,
     };
     use std::sync::Arc;
 

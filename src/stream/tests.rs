@@ -18,8 +18,8 @@ use crate::{
 };
 use async_trait::async_trait;
 use crossway_sdk::{
-    request::ChainOf,
     route::RouteInfo,
+    slots::ChainOf,
     stream::{SessionBytes, StreamSession},
 };
 use std::{

@@ -1,12 +1,9 @@
 //! TLS to the nodes of stream routes. For HTTP Pingora has its own, made from the same [`Tls`].
 
 use super::{Environment, peer, spec::Tls};
-use rustls::{
-    ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
-    client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
-    crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature},
-};
-use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject};
+use crossway_sdk::tls::{AnyCertificate, system_roots};
+use rustls::{ClientConfig, RootCertStore};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject};
 use std::sync::Arc;
 
 /// TLS to nodes cannot be as configured.
@@ -16,15 +13,10 @@ pub struct BadTls(String);
 
 /// The authorities in a file, else those of the system. What cannot be read is left out and logged.
 pub(super) fn authorities(file: Option<&str>) -> RootCertStore {
-    let mut roots = RootCertStore::empty();
     let Some(file) = file else {
-        let found = rustls_native_certs::load_native_certs();
-        for error in &found.errors {
-            tracing::warn!(%error, "an authority of the system cannot be read");
-        }
-        roots.add_parsable_certificates(found.certs);
-        return roots;
+        return system_roots().clone();
     };
+    let mut roots = RootCertStore::empty();
     match CertificateDer::pem_file_iter(file) {
         Ok(found) => {
             let (_, left_out) = roots.add_parsable_certificates(found.map_while(Result::ok));
@@ -47,7 +39,7 @@ pub(super) fn client(tls: &Tls, environment: &Environment) -> Result<Arc<ClientC
     let builder = match (tls.verify, &tls.ca) {
         (false, _) => builder
             .dangerous()
-            .with_custom_certificate_verifier(Arc::new(TakeAny(provider))),
+            .with_custom_certificate_verifier(Arc::new(AnyCertificate::new(provider))),
         (true, None) => builder.with_root_certificates(environment.authorities()),
         (true, Some(authorities)) => {
             let mut roots = RootCertStore::empty();
@@ -78,47 +70,6 @@ pub(super) fn client(tls: &Tls, environment: &Environment) -> Result<Arc<ClientC
 pub fn server_name(client: Option<&str>, host: &str) -> Option<ServerName<'static>> {
     let of = |name: &str| ServerName::try_from(name.to_owned()).ok();
     client.and_then(of).or_else(|| of(peer::bare(host)))
-}
-
-/// For `tls.verify: false`. The handshake's signatures are still verified: that the node has the key it shows.
-#[derive(Debug)]
-struct TakeAny(Arc<CryptoProvider>);
-
-impl ServerCertVerifier for TakeAny {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.0.signature_verification_algorithms;
-        verify_tls12_signature(message, cert, signed, algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.0.signature_verification_algorithms;
-        verify_tls13_signature(message, cert, signed, algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
-    }
 }
 
 #[cfg(test)]

@@ -20,48 +20,67 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-/// Object-safe face of a plugin; every [`Plugin`] has it, none writes it.
+/// Object-safe face of a plugin; every [`Plugin`] has it, none writes it. A stand-in for a plugin that is not one implements it
+/// itself, and what it leaves out does nothing.
 pub trait Instance: Send + Sync {
     /// See [`Plugin::rewrite`].
-    fn rewrite<'a>(&'a self, ex: &'a mut Exchange<'_>) -> Step<'a>;
+    fn rewrite<'a>(&'a self, _ex: &'a mut Exchange<'_>) -> Step<'a> {
+        Step::next()
+    }
     /// See [`Plugin::access`].
-    fn access<'a>(&'a self, ex: &'a mut Exchange<'_>) -> Step<'a>;
+    fn access<'a>(&'a self, _ex: &'a mut Exchange<'_>) -> Step<'a> {
+        Step::next()
+    }
     /// See [`Plugin::before_proxy`].
     ///
     /// # Errors
     /// The plugin's.
-    fn before_proxy(&self, ex: &mut Exchange<'_>, head: &mut RequestHeader) -> Result<(), Error>;
+    fn before_proxy(&self, _ex: &mut Exchange<'_>, _head: &mut RequestHeader) -> Result<(), Error> {
+        Ok(())
+    }
     /// See [`Plugin::request_body`].
     ///
     /// # Errors
     /// The plugin's.
     fn request_body(
         &self,
-        ex: &mut Exchange<'_>,
-        chunk: &mut Option<Bytes>,
-        end: bool,
-    ) -> Result<(), Error>;
+        _ex: &mut Exchange<'_>,
+        _chunk: &mut Option<Bytes>,
+        _end: bool,
+    ) -> Result<(), Error> {
+        Ok(())
+    }
     /// See [`Plugin::header_filter`].
     ///
     /// # Errors
     /// The plugin's.
-    fn header_filter(&self, ex: &mut Exchange<'_>, head: &mut ResponseHeader) -> Result<(), Error>;
+    fn header_filter(
+        &self,
+        _ex: &mut Exchange<'_>,
+        _head: &mut ResponseHeader,
+    ) -> Result<(), Error> {
+        Ok(())
+    }
     /// See [`Plugin::body_filter`].
     ///
     /// # Errors
     /// The plugin's.
     fn body_filter(
         &self,
-        ex: &mut Exchange<'_>,
-        chunk: &mut Option<Bytes>,
-        end: bool,
-    ) -> Result<(), Error>;
+        _ex: &mut Exchange<'_>,
+        _chunk: &mut Option<Bytes>,
+        _end: bool,
+    ) -> Result<(), Error> {
+        Ok(())
+    }
     /// See [`Plugin::log`].
-    fn log(&self, ex: &mut Exchange<'_>);
+    fn log(&self, _ex: &mut Exchange<'_>) {}
     /// See [`Plugin::stream_access`].
-    fn stream_access<'a>(&'a self, ex: &'a mut StreamExchange<'_>) -> Step<'a>;
+    fn stream_access<'a>(&'a self, _ex: &'a mut StreamExchange<'_>) -> Step<'a> {
+        Step::next()
+    }
     /// See [`Plugin::stream_log`].
-    fn stream_log(&self, ex: &mut StreamExchange<'_>);
+    fn stream_log(&self, _ex: &mut StreamExchange<'_>) {}
 }
 
 impl<P: Plugin> Instance for P {

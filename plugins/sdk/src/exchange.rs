@@ -2,11 +2,7 @@
 
 pub use crate::body::BodyError;
 use crate::{
-    body,
-    consumer::Identity,
-    expectation,
-    request::{Request, Slot},
-    upstream::UpstreamHandle,
+    body, consumer::Identity, expectation, request::Request, slots::Slot, upstream::UpstreamHandle,
 };
 use bytes::{Bytes, BytesMut};
 use http::{HeaderName, HeaderValue};

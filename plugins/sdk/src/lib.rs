@@ -65,6 +65,7 @@ pub mod request;
 pub mod route;
 pub mod schema;
 pub mod shared;
+pub mod slots;
 pub mod stream;
 #[cfg(feature = "testing")]
 pub mod testing;

@@ -5,7 +5,7 @@ use crate::{
     exchange::Exchange,
     flow::{Error, Flow, Step},
     plugin::Phases,
-    request::Slot,
+    slots::Slot,
 };
 use bytes::Bytes;
 use pingora_http::{RequestHeader, ResponseHeader};

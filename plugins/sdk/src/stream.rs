@@ -1,8 +1,9 @@
 //! One TCP, TLS or UDP session in flight, as a plugin sees it.
 
 use crate::{
-    request::{Failure, Slot, Slots, Try},
+    request::{Failure, Try},
     route::RouteInfo,
+    slots::{Slot, Slots},
     upstream::UpstreamHandle,
 };
 use smallvec::SmallVec;

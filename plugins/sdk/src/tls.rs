@@ -108,7 +108,7 @@ impl TlsOptions {
             true => config.with_root_certificates(roots),
             false => config
                 .dangerous()
-                .with_custom_certificate_verifier(Arc::new(AnyCertificate(provider))),
+                .with_custom_certificate_verifier(Arc::new(AnyCertificate::new(provider))),
         };
         let Some(identity) = &self.identity else {
             return Ok(config.with_no_client_auth());
@@ -125,7 +125,7 @@ impl TlsOptions {
 }
 
 /// The authorities that the system knows (`SSL_CERT_FILE` and `SSL_CERT_DIR` name others), read once.
-fn system_roots() -> &'static RootCertStore {
+pub fn system_roots() -> &'static RootCertStore {
     static ROOTS: OnceLock<RootCertStore> = OnceLock::new();
     ROOTS.get_or_init(|| {
         let found = rustls_native_certs::load_native_certs();
@@ -143,9 +143,16 @@ fn system_roots() -> &'static RootCertStore {
     })
 }
 
-/// For `verify: false`: whoever answers is the right one. Its signatures must still be its own.
+/// For `verify: false`: whoever answers is the right one. Its signatures must still be its own: that it has the key it shows.
 #[derive(Debug)]
-struct AnyCertificate(Arc<CryptoProvider>);
+pub struct AnyCertificate(Arc<CryptoProvider>);
+
+impl AnyCertificate {
+    /// Judges signatures by the algorithms of `provider`.
+    pub fn new(provider: Arc<CryptoProvider>) -> Self {
+        Self(provider)
+    }
+}
 
 impl ServerCertVerifier for AnyCertificate {
     fn verify_server_cert(

@@ -208,6 +208,12 @@ async fn what_is_in_use_stays() {
     api.put("/routes/r", with(route(), split)).await.is(201);
     let said = "can not delete this upstream, plugin in route [r] is still using it now";
     assert_eq!(api.delete("/upstreams/2").await.refused(400), said);
+
+    api.put("/upstreams/3", upstream()).await.is(201);
+    let stream_route = json!({"server_port": 9100, "upstream_id": "3"});
+    api.put("/stream_routes/s", stream_route).await.is(201);
+    let said = "can not delete this upstream, stream_route [s] is still using it now";
+    assert_eq!(api.delete("/upstreams/3").await.refused(400), said);
 }
 
 #[tokio::test]

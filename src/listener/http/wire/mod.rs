@@ -1,32 +1,26 @@
 //! The stream that Pingora reads requests from and writes answers to. It gives Pingora the bytes of one request and keeps those
 //! that follow it, bounds how slow the client may be, and gathers small writes.
 
+mod ends;
+
 use super::{
     Cut,
     framing::Framing,
     pace::{Pace, Rule},
 };
-use crate::listener::{Connection, Counters, TlsFacts, Transport};
+use crate::listener::{Connection, Counters, Transport};
 use async_trait::async_trait;
 use bytes::{Buf, BytesMut};
-use pingora_core::protocols::{
-    Digest, GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl,
-    TimingDigest, UniqueID, UniqueIDType,
-    l4::socket::SocketAddr as PingoraAddr,
-    raw_connect::ProxyDigest,
-    tls::{ALPN, SslDigest},
-};
-use pingora_http::ResponseHeader;
+use ends::Ends;
+use pingora_core::protocols::Shutdown;
 use std::{
     future::poll_fn,
     io,
     mem::MaybeUninit,
-    net::SocketAddr,
-    os::fd::AsRawFd,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, Waker, ready},
-    time::{Duration, SystemTime},
+    time::Duration,
 };
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 
@@ -67,17 +61,6 @@ pub(super) struct Wire {
     acknowledged: u64,
     counters: Arc<Counters>,
     ends: Arc<Ends>,
-}
-
-/// What stays as it is while a connection is open, in Pingora's terms.
-#[derive(Debug)]
-struct Ends {
-    socket: Arc<SocketDigest>,
-    ssl: Option<Arc<SslDigest>>,
-    /// Carries the [`TlsFacts`].
-    facts: Option<Arc<ProxyDigest>>,
-    http2: bool,
-    since: SystemTime,
 }
 
 impl Wire {
@@ -171,16 +154,6 @@ impl Wire {
         self.upgrade = false;
         if let Some(waiting) = self.tunnel.take() {
             waiting.wake();
-        }
-    }
-
-    /// What Pingora wants to know of the connection of an HTTP/2 request.
-    pub(super) fn digest(&self) -> Digest {
-        Digest {
-            ssl_digest: self.get_ssl_digest(),
-            timing_digest: self.get_timing_digest(),
-            proxy_digest: self.get_proxy_digest(),
-            socket_digest: self.get_socket_digest(),
         }
     }
 
@@ -309,27 +282,6 @@ impl Wire {
     }
 }
 
-impl Ends {
-    fn of(connection: &Connection) -> Self {
-        let socket = SocketDigest::from_raw_fd(connection.stream.socket().as_raw_fd());
-        // Filled in beforehand: nobody has to ask the kernel, and a PROXY header counts.
-        let known = |address: Option<SocketAddr>| address.map(PingoraAddr::Inet);
-        drop(socket.peer_addr.set(known(connection.peer)));
-        drop(socket.local_addr.set(known(connection.local)));
-        let tls = connection.tls.as_deref();
-        Self {
-            socket: Arc::new(socket),
-            ssl: tls.map(|facts| Arc::new(facts.digest())),
-            facts: connection.tls.clone().and_then(|facts: Arc<TlsFacts>| {
-                let nothing = Box::new(ResponseHeader::build_no_case(200, Some(0)).ok()?);
-                Some(Arc::new(ProxyDigest::new(nothing, Some(Box::new(facts)))))
-            }),
-            http2: tls.is_some_and(|facts| facts.alpn.as_deref() == Some(b"h2")),
-            since: SystemTime::now(),
-        }
-    }
-}
-
 impl AsyncRead for Wire {
     fn poll_read(
         self: Pin<&mut Self>,
@@ -403,42 +355,3 @@ impl Shutdown for Wire {
         drop(tokio::time::timeout(LINGER, linger).await);
     }
 }
-
-impl UniqueID for Wire {
-    fn id(&self) -> UniqueIDType {
-        self.transport.socket().as_raw_fd()
-    }
-}
-
-impl Ssl for Wire {
-    fn get_ssl_digest(&self) -> Option<Arc<SslDigest>> {
-        self.ends.ssl.clone()
-    }
-
-    fn selected_alpn_proto(&self) -> Option<ALPN> {
-        self.ends.http2.then_some(ALPN::H2)
-    }
-}
-
-impl GetTimingDigest for Wire {
-    fn get_timing_digest(&self) -> Vec<Option<TimingDigest>> {
-        vec![Some(TimingDigest {
-            established_ts: self.ends.since,
-            ..TimingDigest::default()
-        })]
-    }
-}
-
-impl GetProxyDigest for Wire {
-    fn get_proxy_digest(&self) -> Option<Arc<ProxyDigest>> {
-        self.ends.facts.clone()
-    }
-}
-
-impl GetSocketDigest for Wire {
-    fn get_socket_digest(&self) -> Option<Arc<SocketDigest>> {
-        Some(self.ends.socket.clone())
-    }
-}
-
-impl Peek for Wire {}
