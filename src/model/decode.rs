@@ -2,27 +2,15 @@
 
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use serde_path_to_error::Segment;
 
-use super::problem::{Problem, member};
+use super::problem::Problem;
 
 /// Decodes a document into its model and fills the defaults in.
 ///
 /// This does not replace [`check`](super::check()): lengths, patterns and the rules between fields are
 /// judged there. A document that passed the check decodes.
 pub fn decode<T: DeserializeOwned>(document: &Value) -> Result<T, Problem> {
-    serde_path_to_error::deserialize(document).map_err(|error| {
-        let path = error
-            .path()
-            .iter()
-            .fold(String::new(), |path, segment| match segment {
-                Segment::Seq { index } => format!("{path}/{index}"),
-                Segment::Map { key } => member(&path, key),
-                Segment::Enum { variant } => member(&path, variant),
-                Segment::Unknown => path,
-            });
-        Problem::in_property(&path, &error.inner().to_string())
-    })
+    crossway_sdk::schema::decode(document).map_err(Problem::from)
 }
 
 #[cfg(test)]

@@ -3,7 +3,8 @@
 
 use serde_json::Value;
 
-use super::problem::{Problem, member};
+use super::problem::Problem;
+use crossway_sdk::schema::member;
 
 const FIELDS: [&str; 3] = ["filter_func", "script", "script_id"];
 

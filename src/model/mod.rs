@@ -32,7 +32,6 @@ pub mod stream_route;
 pub mod timeout;
 pub mod upstream;
 
-mod describe;
 mod lua;
 mod number;
 mod pem;

@@ -1,5 +1,6 @@
 //! Nodes of an upstream. Two notations, a map and a list, become one list here.
 
+use crossway_sdk::schema::member;
 use std::{collections::HashMap, fmt, net::Ipv6Addr};
 
 use serde::{
@@ -8,11 +9,7 @@ use serde::{
 };
 use serde_json::{Map, Value, json};
 
-use super::{
-    number,
-    problem::{Problem, member},
-    schema,
-};
+use super::{number, problem::Problem, schema};
 
 /// One server of an upstream.
 #[derive(Clone, Debug, PartialEq)]

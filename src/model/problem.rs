@@ -1,8 +1,8 @@
 //! What is wrong with a document, said where APISIX says it and with what is needed to mend it.
 
-use std::{borrow::Cow, fmt};
+use std::fmt;
 
-use serde_json::Value;
+use crossway_sdk::{build::BuildError, schema::frames};
 
 /// One problem of a document.
 ///
@@ -34,24 +34,21 @@ impl Problem {
 
     /// A problem with the value at `path`: the reason is put into the frame of a schema failure.
     pub fn in_property(path: &str, reason: &str) -> Self {
-        Self::framed(&frames(path, None), path, reason)
+        BuildError::new(path, format!("{}{reason}", frames(path, None))).into()
     }
 
     /// The text without its `invalid configuration: `, for messages that frame it otherwise.
     pub fn detail(&self) -> &str {
         self.message.strip_prefix(PREFIX).unwrap_or(&self.message)
     }
+}
 
-    /// A schema failure whose frames are known. The path is named unless it is the document itself.
-    pub(super) fn framed(frames: &str, path: &str, reason: &str) -> Self {
-        let place = if path.is_empty() {
-            String::new()
-        } else {
-            format!(" (at {path})")
-        };
+impl From<BuildError> for Problem {
+    /// A schema failure. The path is named unless it is the document itself.
+    fn from(refusal: BuildError) -> Self {
         Self {
-            path: path.to_owned(),
-            message: format!("{PREFIX}{frames}{reason}{place}"),
+            message: format!("{PREFIX}{refusal}"),
+            path: refusal.path,
         }
     }
 }
@@ -64,50 +61,8 @@ impl fmt::Display for Problem {
 
 impl std::error::Error for Problem {}
 
-/// The nested frames of a path, outermost first: `property "uris" validation failed: failed to
-/// validate item 1: `. Items count from one. `root` tells lists from objects with numeric names;
-/// without it a number is taken for an item of a list.
-pub(super) fn frames(path: &str, root: Option<&Value>) -> String {
-    let mut text = String::new();
-    let mut here = root;
-    for segment in path.split('/').skip(1) {
-        let name = unescape(segment);
-        let index = segment.parse::<usize>().ok();
-        let in_object = here.is_some_and(Value::is_object);
-        match index {
-            Some(index) if !in_object => {
-                text.push_str(&format!(
-                    "failed to validate item {}: ",
-                    index.saturating_add(1)
-                ));
-                here = here.and_then(|value| value.get(index));
-            }
-            _ => {
-                text.push_str(&format!("property {name:?} validation failed: "));
-                here = here.and_then(|value| value.get(name.as_ref()));
-            }
-        }
-    }
-    text
-}
-
-/// The pointer to a member of the object at `at`.
-pub(super) fn member(at: &str, name: &str) -> String {
-    format!("{at}/{}", name.replace('~', "~0").replace('/', "~1"))
-}
-
-fn unescape(segment: &str) -> Cow<'_, str> {
-    if segment.contains('~') {
-        segment.replace("~1", "/").replace("~0", "~").into()
-    } else {
-        segment.into()
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     #[test]
@@ -132,25 +87,6 @@ mod tests {
         assert_eq!(
             Problem::verbatim("/a", "missing key").detail(),
             "missing key"
-        );
-    }
-
-    #[test]
-    fn a_numeric_name_is_not_an_item() {
-        let document = json!({"labels": {"1": ""}});
-        assert_eq!(
-            frames("/labels/1", Some(&document)),
-            "property \"labels\" validation failed: property \"1\" validation failed: "
-        );
-    }
-
-    #[test]
-    fn names_with_slashes_go_round() {
-        let path = member("", "a/b~c");
-        assert_eq!(path, "/a~1b~0c");
-        assert_eq!(
-            frames(&path, None),
-            "property \"a/b~c\" validation failed: "
         );
     }
 }

@@ -1,11 +1,11 @@
 //! Which other documents a document refers to.
 
+use crossway_sdk::schema::member;
 use serde_json::Value;
 
 use super::{
     id::Id,
     kind::{IdShape, Kind},
-    problem::member,
     secret_reference::{SecretReference, secret_texts},
 };
 

@@ -4,7 +4,7 @@
 use jsonschema::{Draft, PatternOptions, Validator};
 use serde_json::{Map, Value, json};
 
-use super::{describe, id, number, problem::Problem, source, timeout};
+use super::{id, number, problem::Problem, source, timeout};
 
 /// A schema together with the validator made from it.
 pub(super) struct Compiled {
@@ -50,16 +50,10 @@ pub fn compile(schema: &Value) -> Result<Validator, jsonschema::ValidationError<
         .build(schema)
 }
 
-/// All violations of a schema by a document, in APISIX's wording. Values of single fields come before
-/// missing and surplus fields, and those before alternatives of the whole document, because the former
-/// often cause the latter.
+/// All violations of a schema by a document, in the words and the order of [`crossway_sdk::schema::violations`].
 pub fn violations(validator: &Validator, document: &Value) -> Vec<Problem> {
-    let mut found: Vec<_> = validator
-        .iter_errors(document)
-        .map(|error| (describe::rank(&error), describe::problem(&error, document)))
-        .collect();
-    found.sort_by_key(|(rank, _)| *rank);
-    found.into_iter().map(|(_, problem)| problem).collect()
+    let found = crossway_sdk::schema::violations(validator, document);
+    found.into_iter().map(Problem::from).collect()
 }
 
 /// An object with these properties and no others.

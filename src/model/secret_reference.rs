@@ -1,11 +1,11 @@
 //! References to secrets: `$env://NAME/field` and `$secret://vault/1/path/field`, and where in a document they count.
 
+use crossway_sdk::schema::member;
 use serde_json::Value;
 
 use super::{
     id::Id,
     kind::{IdShape, Kind},
-    problem::member,
 };
 
 /// What a text refers to.

@@ -1,13 +1,12 @@
 //! Upstreams: nodes, and how to choose, reach and watch them. Also inline in routes, services and
 //! stream routes.
 
+use crossway_sdk::schema::member;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{
-    Checks, Id, Labels, Node, Timeout, health, node, number, pem,
-    problem::{Problem, member},
-    schema,
+    Checks, Id, Labels, Node, Timeout, health, node, number, pem, problem::Problem, schema,
 };
 
 /// An upstream. It has either `nodes` or `service_name` with `discovery_type`.

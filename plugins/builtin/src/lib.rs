@@ -25,6 +25,8 @@ pub mod exit_transformer;
 pub mod fault_injection;
 pub mod file_logger;
 pub mod forward_auth;
+pub mod graphql_limit_count;
+pub mod graphql_proxy_cache;
 pub mod grpc_transcode;
 pub mod grpc_web;
 pub mod gzip;
@@ -69,8 +71,10 @@ pub mod workflow;
 pub mod zipkin;
 
 mod answer_text;
+mod apart;
 mod auth;
 mod compression;
+mod graphql;
 mod json_path;
 mod limit;
 mod logger;
@@ -117,6 +121,8 @@ pub fn registry() -> Result<Registry, Doubled> {
         .plugin(Definition::of::<fault_injection::FaultInjection>())?
         .plugin(Definition::of::<file_logger::FileLogger>())?
         .plugin(Definition::of::<forward_auth::ForwardAuth>())?
+        .plugin(Definition::of::<graphql_limit_count::GraphqlLimitCount>())?
+        .plugin(Definition::of::<graphql_proxy_cache::GraphqlProxyCache>())?
         .plugin(Definition::of::<grpc_transcode::GrpcTranscode>())?
         .plugin(Definition::of::<grpc_web::GrpcWeb>())?
         .plugin(Definition::of::<gzip::Gzip>())?

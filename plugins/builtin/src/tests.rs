@@ -18,6 +18,8 @@ fn priorities_are_those_that_apisix_users_know() {
         ("echo", 412),
         ("error-page", 450),
         ("exit-transformer", 22950),
+        ("graphql-limit-count", 1004),
+        ("graphql-proxy-cache", 1009),
         ("ip-restriction", 3000),
         ("jwt-auth", 2510),
         ("key-auth", 2500),

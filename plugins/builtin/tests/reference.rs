@@ -1,17 +1,29 @@
-//! The reference pages in `docs/`, one per plugin: written from the definitions, and never out of date.
+//! What holds for every plugin: its reference page in `docs/` is written from its definition and never out of date, a refusal says
+//! where and what, and no request brings it down.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 #[path = "reference/attributes.rs"]
 mod attributes;
+#[path = "every/example.rs"]
+mod example;
+#[path = "every/hostile.rs"]
+mod hostile;
 #[path = "reference/page.rs"]
 mod page;
+#[path = "every/refusals.rs"]
+mod refusals;
+#[path = "every/run.rs"]
+mod run;
+#[path = "reference/transcript.rs"]
+mod transcript;
 
 use crossway_plugins::registry;
 use std::{collections::BTreeSet, fs, path::Path};
 
-#[test]
-fn every_page_is_up_to_date() {
+/// The example on a page is what happened here when it ran.
+#[tokio::test]
+async fn every_page_is_up_to_date() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs");
     let update = std::env::var_os("UPDATE_REFERENCE").is_some();
     if update {
@@ -20,7 +32,7 @@ fn every_page_is_up_to_date() {
     let mut stale = Vec::new();
     for definition in registry().unwrap().iter() {
         let path = folder.join(format!("{}.md", definition.name));
-        let page = page::of(definition);
+        let page = page::of(definition, &transcript::of(definition).await);
         if update {
             fs::write(&path, &page).unwrap();
         }

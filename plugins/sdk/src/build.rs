@@ -230,7 +230,7 @@ impl<'a> BuildCx<'a> {
     }
 
     /// `plugin_attr.<plugin>` of the settings, of another plugin than this one.
-    pub(crate) fn attribute_of(&self, plugin: &str) -> Option<&Value> {
+    pub fn attribute_of(&self, plugin: &str) -> Option<&Value> {
         self.host.attribute(plugin)
     }
 

@@ -7,7 +7,7 @@ use crate::{
     exchange::Exchange,
     flow::{Error, Step},
     plugin::{Authenticator, Phases, Plugin, Scopes},
-    schema::Schema,
+    schema::{Schema, decode},
     stream::StreamExchange,
 };
 use bytes::Bytes;
@@ -129,10 +129,10 @@ pub type DecodedCredential = (Option<String>, Arc<dyn Any + Send + Sync>);
 /// The credential half of an authenticator.
 struct CredentialDefinition {
     schema: Schema,
-    decode: fn(Value) -> Result<DecodedCredential, BuildError>,
+    decode: fn(&Value) -> Result<DecodedCredential, BuildError>,
 }
 
-type Build = fn(Value, &BuildCx<'_>) -> Result<Arc<dyn Instance>, BuildError>;
+type Build = fn(&Value, &BuildCx<'_>) -> Result<Arc<dyn Instance>, BuildError>;
 
 /// Everything the registry, the Admin API and the compiler need to know about a plugin.
 pub struct Definition {
@@ -166,14 +166,12 @@ fn schema_of<T: JsonSchema>() -> Value {
         .to_value()
 }
 
-fn build_of<P: Plugin>(config: Value, cx: &BuildCx<'_>) -> Result<Arc<dyn Instance>, BuildError> {
-    let config = serde_json::from_value(config).map_err(|e| cx.error("", e.to_string()))?;
-    Ok(Arc::new(P::build(config, cx)?))
+fn build_of<P: Plugin>(config: &Value, cx: &BuildCx<'_>) -> Result<Arc<dyn Instance>, BuildError> {
+    Ok(Arc::new(P::build(decode(config)?, cx)?))
 }
 
-fn credential_of<P: Authenticator>(config: Value) -> Result<DecodedCredential, BuildError> {
-    let credential: P::Credential =
-        serde_json::from_value(config).map_err(|e| BuildError::new("", e.to_string()))?;
+fn credential_of<P: Authenticator>(config: &Value) -> Result<DecodedCredential, BuildError> {
+    let credential: P::Credential = decode(config)?;
     P::check(&credential)?;
     Ok((P::index(&credential), Arc::new(credential)))
 }
@@ -242,7 +240,7 @@ impl Definition {
     /// What is wrong, and where.
     pub fn build(&self, config: &Value, cx: &BuildCx<'_>) -> Result<Arc<dyn Instance>, BuildError> {
         self.schema.check(config)?;
-        (self.build)(config.clone(), cx)
+        (self.build)(config, cx)
     }
 
     /// Checks and decodes a credential.
@@ -257,7 +255,7 @@ impl Definition {
             ));
         };
         credential.schema.check(config)?;
-        (credential.decode)(config.clone())
+        (credential.decode)(config)
     }
 
     /// Checks a metadata document (without its `id`).

@@ -24,7 +24,10 @@ use std::{
         atomic::{AtomicU64, Ordering},
     },
 };
-use tokio::runtime::{Handle, Runtime};
+use tokio::{
+    io::AsyncWriteExt,
+    runtime::{Handle, Runtime},
+};
 
 /// Stands in for the gateway while a plugin is built.
 #[derive(Default)]
@@ -213,7 +216,13 @@ impl Scene {
     /// # Errors
     /// Pingora does not take the request.
     pub async fn with(raw: &[u8], configuration: Arc<dyn Configuration>) -> Result<Self, Error> {
-        let stream = tokio_test::io::Builder::new().read(raw).build();
+        // What nobody reads stays in the pipe, and the other end is closed.
+        let (mut client, stream) = tokio::io::duplex(raw.len().max(1));
+        client
+            .write_all(raw)
+            .await
+            .map_err(|e| Error::new(e.to_string()))?;
+        drop(client);
         let mut session = Session::new_h1(Box::new(stream));
         if !session.as_downstream_mut().read_request().await? {
             return Err(Error::new("no request was read"));

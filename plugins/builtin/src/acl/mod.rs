@@ -66,17 +66,17 @@ impl Plugin for Acl {
     fn access<'a>(&'a self, ex: &'a mut Exchange<'_>) -> Step<'a> {
         let admitted = if let Some(identity) = &ex.request.identity {
             let labels = &identity.consumer.labels;
-            self.admits(|wanted| {
+            self.admits(|wanted, in_doubt| {
                 wanted.iter().any(|(name, values)| {
                     let label = labels.get(name);
-                    label.is_some_and(|label| self.of_consumers.text_has(label, values))
+                    label.is_some_and(|label| self.of_consumers.text_has(label, values, in_doubt))
                 })
             })
         } else if let Some(user) = &ex.request.external_user {
             let (path, name, reading) = &self.external;
             let label = path.first(user);
-            self.admits(|wanted| match (label, wanted.get(&**name)) {
-                (Some(label), Some(values)) => reading.has(label, values),
+            self.admits(|wanted, in_doubt| match (label, wanted.get(&**name)) {
+                (Some(label), Some(values)) => reading.has(label, values, in_doubt),
                 _ => false,
             })
         } else {
@@ -90,9 +90,17 @@ impl Plugin for Acl {
 }
 
 impl Acl {
-    fn admits(&self, has_one_of: impl Fn(&Labels) -> bool) -> bool {
-        let denied = self.deny.as_ref().is_some_and(&has_one_of);
-        !denied && self.allow.as_ref().is_none_or(has_one_of)
+    /// Where a label cannot be read to its end, nobody is admitted by it, and nobody gets around a denial.
+    fn admits(&self, has_one_of: impl Fn(&Labels, bool) -> bool) -> bool {
+        let denied = self
+            .deny
+            .as_ref()
+            .is_some_and(|deny| has_one_of(deny, true));
+        !denied
+            && self
+                .allow
+                .as_ref()
+                .is_none_or(|allow| has_one_of(allow, false))
     }
 }
 

@@ -185,3 +185,30 @@ fn refused_configurations_say_where() {
         "/external_user_label_field"
     );
 }
+
+/// Whoever chooses the label must not get around a denial by making its reading too long.
+#[tokio::test]
+async fn a_label_that_cannot_be_read_to_its_end_admits_nobody() {
+    let separated = |lists: Value| {
+        let mut config = json!({
+            "external_user_label_field_parser": "segmented_text",
+            "external_user_label_field_separator": "(?:(?=a)a|a)+$",
+        });
+        config
+            .as_object_mut()
+            .unwrap()
+            .extend(lists.as_object().unwrap().clone());
+        config
+    };
+    let label = format!("{}!|bad", "a".repeat(60));
+    let user = json!({"groups": label});
+    for lists in [
+        json!({"deny_labels": {"groups": ["bad"]}}),
+        json!({"allow_labels": {"groups": ["good"]}}),
+    ] {
+        assert!(
+            !of_user(separated(lists.clone()), user.clone()).await,
+            "{lists}"
+        );
+    }
+}

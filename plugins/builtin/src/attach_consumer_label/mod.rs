@@ -7,7 +7,7 @@ mod tests;
 pub use config::Config;
 
 use crate::rewrite::headers::{self, Name};
-use crossway_sdk::prelude::*;
+use crossway_sdk::{prelude::*, schema::member};
 use http::HeaderValue;
 
 /// The plugin.
@@ -24,7 +24,7 @@ impl Plugin for AttachConsumerLabel {
 
     fn build(config: Config, _: &BuildCx<'_>) -> Result<Self, BuildError> {
         let headers = config.headers.iter().map(|(name, label)| {
-            let path = format!("/headers/{}", name.replace('~', "~0").replace('/', "~1"));
+            let path = member("/headers", name);
             let label = label.strip_prefix('$').unwrap_or(label);
             Ok((headers::name(name, &path)?, label.into()))
         });

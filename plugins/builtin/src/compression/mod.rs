@@ -6,9 +6,10 @@ pub(crate) mod samples;
 
 use crossway_sdk::prelude::*;
 use http::{HeaderMap, HeaderValue, Method, Version, header};
+use serde::Serialize;
 
 /// Media types that are compressed.
-#[derive(Debug, Deserialize, JsonSchema)]
+#[derive(Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(untagged)]
 #[schemars(inline)]
 pub(crate) enum Types {
@@ -19,7 +20,7 @@ pub(crate) enum Types {
 }
 
 /// Every type.
-#[derive(Debug, Deserialize, JsonSchema)]
+#[derive(Debug, Deserialize, Serialize, JsonSchema)]
 #[schemars(inline)]
 pub(crate) enum All {
     /// Every type.

@@ -42,7 +42,7 @@ impl Plugin for Degraphql {
     type Config = Config;
 
     fn build(config: Config, cx: &BuildCx<'_>) -> Result<Self, BuildError> {
-        match graphql_operations(&config.query) {
+        match graphql_operations(&config.query).map(|operations| operations.len()) {
             None | Some(0) => {
                 return Err(cx.error(
                     "/query",

@@ -11,7 +11,7 @@ use crate::{
     rewrite::headers::{self, Name, Written},
 };
 use bytes::BytesMut;
-use crossway_sdk::prelude::*;
+use crossway_sdk::{prelude::*, schema::member};
 use http::{HeaderValue, Method, StatusCode, header};
 
 /// The plugin.
@@ -52,7 +52,7 @@ impl Plugin for Echo {
         let before = config.before_body.unwrap_or_default();
         let after = config.after_body.unwrap_or_default();
         let headers = config.headers.iter().flatten().map(|(name, value)| {
-            let path = format!("/headers/{}", name.replace('~', "~0").replace('/', "~1"));
+            let path = member("/headers", name);
             let value = match value {
                 Written::Text(text) => text.clone(),
                 Written::Number(number) => number.to_string(),

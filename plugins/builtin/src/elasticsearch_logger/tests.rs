@@ -69,5 +69,5 @@ fn what_cannot_work_is_refused() {
         "property \"field\" is required"
     );
     let auth = json!({"endpoint_addr": "http://a", "field": field, "auth": {"username": "u"}});
-    assert_eq!(refused(&definition, auth).0, "/auth");
+    assert_eq!(refused(&definition, auth).0, "/auth/password");
 }

@@ -93,9 +93,9 @@ async fn without_metadata_or_switched_off_it_does_nothing() {
 fn refused_metadata_says_where() {
     let path = |metadata: Value| definition().check_metadata(&metadata).unwrap_err().path;
     assert_eq!(path(json!({"enable": 1})), "/enable");
-    assert_eq!(path(json!({"error_404": {"text": "x"}})), "/error_404");
+    assert_eq!(path(json!({"error_404": {"text": "x"}})), "/error_404/text");
     assert_eq!(path(json!({"error_404": "x"})), "/error_404");
-    assert_eq!(path(json!({"error_302": {"body": "x"}})), "");
+    assert_eq!(path(json!({"error_302": {"body": "x"}})), "/error_302");
     assert_eq!(path(json!({"error_418": {"body": 1}})), "/error_418/body");
     assert!(definition().check_metadata(&own().unwrap()).is_ok());
     let build = |page: Value| {

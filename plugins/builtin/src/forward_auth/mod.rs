@@ -18,6 +18,7 @@ use crossway_sdk::{
     client::{CallError, Client, ClientOptions, target},
     flow::ReplyBody,
     prelude::*,
+    schema::member,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Request as Call, Response, Uri, header};
 use std::{sync::Arc, time::Duration};
@@ -61,7 +62,7 @@ impl Plugin for ForwardAuth {
         let extra = config.extra_headers.iter().flatten();
         let extra_headers = extra
             .map(|(name, value)| {
-                let path = format!("/extra_headers/{name}");
+                let path = member("/extra_headers", name);
                 Ok((
                     remote::name(name, &path)?,
                     Text::compile(value, false, &path)?,

@@ -12,7 +12,10 @@ mod tests;
 
 pub use config::{Algorithm, Config, Credential};
 
-use crate::auth::{Admission, Place, Presented, basic::BASE64, header};
+use crate::{
+    apart::apart,
+    auth::{Admission, Place, Presented, basic::BASE64, header},
+};
 use base64::Engine;
 use crossway_sdk::{consumer::Identity, prelude::*};
 use http::{HeaderName, header::AUTHORIZATION, header::DATE};
@@ -85,6 +88,7 @@ impl Plugin for HmacAuth {
                     Err(BodyRefusal::Unreadable(status)) => {
                         Ok(Flow::Respond(Reply::status(status)))
                     }
+                    Err(BodyRefusal::Failed(error)) => Err(error),
                 }
             }),
             (found, _) => Step::Done(self.conclude(ex, found)),
@@ -223,6 +227,8 @@ enum BodyRefusal {
     Digest,
     /// It could not be read; the status that says so.
     Unreadable(u16),
+    /// It could not be judged.
+    Failed(Error),
 }
 
 async fn judge_body(ex: &mut Exchange<'_>, limit: usize) -> Result<(), BodyRefusal> {
@@ -234,9 +240,12 @@ async fn judge_body(ex: &mut Exchange<'_>, limit: usize) -> Result<(), BodyRefus
         Ok(body) => body,
         Err(error) => return Err(BodyRefusal::Unreadable(error.status())),
     };
-    match signing::is_digest_of(digest.as_bytes(), &body) {
-        true => Ok(()),
-        false => Err(BodyRefusal::Digest),
+    let length = body.len();
+    let judge = move || signing::is_digest_of(digest.as_bytes(), &body);
+    match apart(length, judge).await {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(BodyRefusal::Digest),
+        Err(error) => Err(BodyRefusal::Failed(error)),
     }
 }
 

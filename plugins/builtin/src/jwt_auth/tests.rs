@@ -425,6 +425,10 @@ fn refused_credentials_say_where_and_keep_the_key_to_themselves() {
         ("ES256", Some(P384_PUBLIC)),
         ("ES384", Some(P256_PUBLIC)),
         ("ES256", Some(RSA_PUBLIC)),
+        (
+            "ES256",
+            Some(include_str!("test_keys/p256.compressed.public.pem")),
+        ),
         ("EdDSA", Some(P256_PUBLIC)),
     ] {
         let (path, _) = refused(json!({"key": "k", "algorithm": algorithm, "public_key": key}));

@@ -11,15 +11,23 @@ use crossway_sdk::build::BuildError;
 use jsonwebtoken::{
     Algorithm, AlgorithmFamily, DecodingKey, crypto::rust_crypto::DEFAULT_PROVIDER, errors::Error,
 };
+use ring::{
+    hmac,
+    signature::{self, UnparsedPublicKey, VerificationAlgorithm},
+};
 
 /// Bits of the shortest RSA key that may be used (RFC 7518 §3.3).
 const SHORTEST_RSA: usize = 2048;
 
-/// A credential's algorithm and key.
+/// A credential's algorithm and key, made ready when the credential was read.
 pub(super) struct Verifier {
     name: &'static str,
-    algorithm: Algorithm,
-    key: DecodingKey,
+    key: Key,
+}
+
+enum Key {
+    Secret(hmac::Key),
+    Public(UnparsedPublicKey<Box<[u8]>>),
 }
 
 impl Verifier {
@@ -56,19 +64,48 @@ impl Verifier {
                 return Err(BuildError::new("/public_key", message));
             }
         }
-        Ok(Self {
-            name,
-            algorithm,
-            key,
-        })
+        let bytes = key.try_get_as_bytes().map_err(unfit)?;
+        // The first byte of an uncompressed point (SEC 1 §2.3.3).
+        if algorithm.family() == AlgorithmFamily::Ec && bytes.first() != Some(&4) {
+            let message = "expected a public key whose point is not compressed";
+            return Err(BuildError::new("/public_key", message));
+        }
+        let key = ready(algorithm, bytes).ok_or_else(|| {
+            let message = format!("{name} is not supported; use another algorithm");
+            BuildError::new("/algorithm", message)
+        })?;
+        Ok(Self { name, key })
     }
 
     /// Whether a token that names `alg` carries this key's signature over `message`.
-    pub(super) fn verifies(&self, alg: &str, message: &[u8], signature: &Vec<u8>) -> bool {
+    pub(super) fn verifies(&self, alg: &str, message: &[u8], signature: &[u8]) -> bool {
         alg == self.name
-            && (DEFAULT_PROVIDER.verifier_factory)(&self.algorithm, &self.key)
-                .is_ok_and(|verifier| verifier.verify(message, signature).is_ok())
+            && match &self.key {
+                Key::Secret(key) => hmac::verify(key, message, signature).is_ok(),
+                Key::Public(key) => key.verify(message, signature).is_ok(),
+            }
     }
+}
+
+/// The key for the algorithm; `None` where there is no implementation.
+fn ready(algorithm: Algorithm, key: &[u8]) -> Option<Key> {
+    let secret = |hash| Some(Key::Secret(hmac::Key::new(hash, key)));
+    let public: &'static dyn VerificationAlgorithm = match algorithm {
+        Algorithm::HS256 => return secret(hmac::HMAC_SHA256),
+        Algorithm::HS384 => return secret(hmac::HMAC_SHA384),
+        Algorithm::HS512 => return secret(hmac::HMAC_SHA512),
+        Algorithm::RS256 => &signature::RSA_PKCS1_2048_8192_SHA256,
+        Algorithm::RS384 => &signature::RSA_PKCS1_2048_8192_SHA384,
+        Algorithm::RS512 => &signature::RSA_PKCS1_2048_8192_SHA512,
+        Algorithm::PS256 => &signature::RSA_PSS_2048_8192_SHA256,
+        Algorithm::PS384 => &signature::RSA_PSS_2048_8192_SHA384,
+        Algorithm::PS512 => &signature::RSA_PSS_2048_8192_SHA512,
+        Algorithm::ES256 => &signature::ECDSA_P256_SHA256_FIXED,
+        Algorithm::ES384 => &signature::ECDSA_P384_SHA384_FIXED,
+        Algorithm::EdDSA => &signature::ED25519,
+        _ => return None,
+    };
+    Some(Key::Public(UnparsedPublicKey::new(public, key.into())))
 }
 
 const BASE64: GeneralPurpose = GeneralPurpose::new(

@@ -8,11 +8,18 @@ use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
-use tokio::{sync::OnceCell, task::spawn_blocking, time::timeout};
+use tokio::{
+    sync::{OnceCell, Semaphore},
+    task::spawn_blocking,
+    time::timeout,
+};
 
 /// Connections that are kept when nobody needs them, and for how long.
 const IDLE: usize = 5;
 const IDLE_FOR: Duration = Duration::from_secs(60);
+
+/// Connections that there may be to one directory, all places of use together. A bind has one to itself.
+pub(super) const AT_ONCE: usize = 64;
 
 /// Result codes of a bind (RFC 4511 Appendix A).
 const SUCCESS: u32 = 0;
@@ -64,6 +71,8 @@ pub(super) struct Directory {
     tls: OnceCell<Arc<ClientConfig>>,
     idle: Mutex<Vec<(Ldap, Instant)>>,
     limit: Duration,
+    /// One for each bind in progress; idle connections are never more than those that a bind could take.
+    turns: Semaphore,
 }
 
 impl Directory {
@@ -74,15 +83,21 @@ impl Directory {
             tls: OnceCell::new(),
             idle: Mutex::default(),
             limit,
+            turns: Semaphore::new(AT_ONCE),
         }
     }
 
-    /// Whether a user may be bound with this password.
+    /// Whether a user may be bound with this password. Of more than [`AT_ONCE`] questions, some wait for their turn; that counts
+    /// into their time.
     ///
     /// # Errors
     /// The directory cannot be reached, does not answer in time, or talks nonsense. The text has nothing of what was asked.
     pub(super) async fn accepts(&self, user_dn: &str, password: &str) -> Result<bool, String> {
-        timeout(self.limit, self.ask(user_dn, password))
+        let in_turn = async {
+            let _turn = self.turns.acquire().await.map_err(|e| e.to_string())?;
+            self.ask(user_dn, password).await
+        };
+        timeout(self.limit, in_turn)
             .await
             .unwrap_or_else(|_| Err(format!("no answer within {} ms", self.limit.as_millis())))
     }

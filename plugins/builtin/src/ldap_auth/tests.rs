@@ -1,4 +1,4 @@
-use super::{Config, LdapAuth};
+use super::{Config, LdapAuth, directory::AT_ONCE};
 use crate::testing::*;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use crossway_sdk::{
@@ -102,6 +102,10 @@ async fn serve(mut stream: TcpStream, script: Script, seen: Arc<Mutex<Vec<String
 }
 
 fn plugin(ldap_uri: &str, changes: Value) -> LdapAuth {
+    plugin_within(ldap_uri, changes, Duration::from_millis(500))
+}
+
+fn plugin_within(ldap_uri: &str, changes: Value, limit: Duration) -> LdapAuth {
     let mut config = json!({"base_dn": BASE, "ldap_uri": ldap_uri});
     for (name, value) in changes.as_object().unwrap() {
         config[name] = value.clone();
@@ -109,7 +113,7 @@ fn plugin(ldap_uri: &str, changes: Value) -> LdapAuth {
     let bench = Bench::default();
     let cx = BuildCx::new("routes/1", "ldap-auth", None, Some(AuthSlot(0)), &bench);
     let config: Config = serde_json::from_value(config).unwrap();
-    LdapAuth::with_limit(config, &cx, Duration::from_millis(500)).unwrap()
+    LdapAuth::with_limit(config, &cx, limit).unwrap()
 }
 
 fn foo() -> Consumers {
@@ -276,6 +280,39 @@ async fn a_directory_that_cannot_be_asked_lets_nobody_in() {
     let directory = Directory::start(Script::Accept { binds: 9 }).await;
     let tls = plugin(&directory.address, json!({"use_tls": true}));
     assert_eq!(outcome(&tls, basic("foo:right"), foo()).await, wrong);
+}
+
+#[tokio::test]
+async fn a_directory_has_so_many_connections_and_no_more() {
+    let directory = Directory::start(Script::Silence).await;
+    let patient = Duration::from_secs(60);
+    let plugin = Arc::new(plugin_within(&directory.address, json!({}), patient));
+    let ask = || {
+        let plugin = plugin.clone();
+        tokio::spawn(async move { outcome(&plugin, basic("foo:right"), foo()).await })
+    };
+    let connections = || *directory.connections.lock();
+    let reached = async |count: usize| {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while connections() < count {
+            assert!(Instant::now() < deadline, "{} of {count}", connections());
+            tokio::task::yield_now().await;
+        }
+    };
+    let asked: Vec<_> = (0..AT_ONCE * 2).map(|_| ask()).collect();
+    reached(AT_ONCE).await;
+    // The others have every chance, and none.
+    for _ in 0..2_000 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(connections(), AT_ONCE);
+    // Turns come back when clients leave.
+    for task in asked {
+        task.abort();
+    }
+    let last = ask();
+    reached(AT_ONCE + 1).await;
+    last.abort();
 }
 
 #[tokio::test]

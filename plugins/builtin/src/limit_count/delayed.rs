@@ -82,9 +82,9 @@ impl Delayed {
         }
     }
 
-    /// Counts a request.
-    pub(crate) async fn take(self: &Arc<Self>, counter: Counter<'_>) -> Taken {
-        if let Some(taken) = self.count(counter) {
+    /// Counts a request as so many.
+    pub(crate) async fn take(self: &Arc<Self>, counter: Counter<'_>, cost: u64) -> Taken {
+        if let Some(taken) = self.count(counter, cost) {
             return taken;
         }
         let asked = self.shared.take(counter, Cost::Passed(0)).await;
@@ -108,7 +108,7 @@ impl Delayed {
                 };
             }
         });
-        self.count(counter).unwrap_or(Taken {
+        self.count(counter, cost).unwrap_or(Taken {
             passes: true,
             remaining: 0,
             reset: 0,
@@ -116,20 +116,21 @@ impl Delayed {
     }
 
     /// Counts a request by what is known; `None` when that is nothing.
-    fn count(self: &Arc<Self>, counter: Counter<'_>) -> Option<Taken> {
+    fn count(self: &Arc<Self>, counter: Counter<'_>, cost: u64) -> Option<Taken> {
         let now = (self.clock)();
         let (taken, newly) = self.quotas.with(counter.key, now, |quota| {
             if now >= quota.end {
                 return None;
             }
             let used = quota.there.saturating_add(quota.here);
-            let passes = used < counter.count;
-            quota.here += u64::from(passes);
+            let passes = used.saturating_add(cost) <= counter.count;
+            let taken = if passes { cost } else { 0 };
+            quota.here += taken;
             let newly = passes && !quota.listed;
             quota.listed |= passes;
             let taken = Taken {
                 passes,
-                remaining: counter.count.saturating_sub(used + u64::from(passes)),
+                remaining: counter.count.saturating_sub(used + taken),
                 reset: (quota.end - now).div_ceil(MICROS / 100),
             };
             Some((taken, newly))

@@ -4,6 +4,9 @@
 local limit, window, cost = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 local left = redis.call('PTTL', KEYS[1])
 if left < 0 then
+  if ARGV[4] == '0' and cost > limit then
+    return {0, limit, window * 1000}
+  end
   redis.call('SET', KEYS[1], ARGV[3], 'EX', ARGV[2])
   return {1, math.max(limit - cost, 0), window * 1000}
 end

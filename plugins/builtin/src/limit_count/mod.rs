@@ -13,11 +13,13 @@ mod window;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use config::Config;
+
 use crate::{
     limit::{Clock, Link, LinkError, monotonic, version},
     request_body,
 };
-use config::{Config, Metadata};
+use config::Metadata;
 use crossway_sdk::{prelude::*, rate_limiting::RateLimitingInfo};
 use delayed::Delayed;
 use group::{Group, Membership};
@@ -88,25 +90,33 @@ impl Plugin for LimitCount {
     fn access<'a>(&'a self, ex: &'a mut Exchange<'_>) -> Step<'a> {
         let unread = self.needs_body && ex.request.body.is_none();
         match &self.counters {
-            Where::Local(counters) if !unread => Step::Done(self.end(self.judge(counters, ex))),
-            counters => Step::wait(async move {
-                if unread && let Err(end) = request_body::read(ex).await {
-                    return end;
-                }
-                let judged = match counters {
-                    Where::Local(counters) => self.judge(counters, ex),
-                    there => self.judge_there(there, ex).await,
-                };
-                self.end(judged)
-            }),
+            Where::Local(counters) if !unread => Step::Done(self.end(self.judge(counters, ex, 1))),
+            _ => Step::wait(self.count(ex, 1)),
         }
     }
 }
 
 impl LimitCount {
+    /// Counts a request as so many.
+    pub(crate) async fn count(&self, ex: &mut Exchange<'_>, cost: u64) -> Result<Flow, Error> {
+        if self.needs_body
+            && ex.request.body.is_none()
+            && let Err(end) = request_body::read(ex).await
+        {
+            return end;
+        }
+        let judged = match &self.counters {
+            Where::Local(counters) => self.judge(counters, ex, cost),
+            there => self.judge_there(there, ex, cost).await,
+        };
+        self.end(judged)
+    }
+
     fn with_clock(config: Config, cx: &BuildCx<'_>, clock: Clock) -> Result<Self, BuildError> {
         // All that was configured, defaults included, in one text.
         let identity: Arc<str> = format!("{config:?}").into();
+        // Counters of another plugin that counts in this way are its own.
+        let plugin = cx.plugin();
         let metadata = match cx.metadata() {
             Some(document) => Metadata::deserialize(document)
                 .map_err(|e| cx.error("", format!("in the metadata: {e}")))?,
@@ -117,7 +127,7 @@ impl LimitCount {
         let interval = config.interval(cx)?;
         let (owner, group) = match &config.group {
             Some(name) => {
-                let shared: Arc<Group> = cx.shared(&format!("limit-count/{name}"), Group::default);
+                let shared: Arc<Group> = cx.shared(&format!("{plugin}/{name}"), Group::default);
                 let member = shared.join(cx, &identity).map_err(|other| {
                     let place = other.resource;
                     cx.error("/group", format!("group conf mismatched: {place} has the same group with another configuration"))
@@ -126,7 +136,7 @@ impl LimitCount {
             }
             None => (cx.resource(), None),
         };
-        let place = format!("limit-count/{}/{owner}/{identity}", group.is_some());
+        let place = format!("{plugin}/{}/{owner}/{identity}", group.is_some());
         let counters = match link {
             None => Where::Local(cx.shared(&place, || {
                 rules
@@ -140,7 +150,7 @@ impl LimitCount {
                         Some(_) => owner.to_owned(),
                         None => format!("{owner}:{}", version(&identity)),
                     };
-                    Shared::new(link, &owner, config.window_type)
+                    Shared::new(link, plugin, &owner, config.window_type)
                 };
                 match interval {
                     None => Where::Redis(shared(link)),
@@ -166,7 +176,12 @@ impl LimitCount {
         })
     }
 
-    fn judge(&self, counters: &[Counters], ex: &mut Exchange<'_>) -> Result<Flow, Unjudged> {
+    fn judge(
+        &self,
+        counters: &[Counters],
+        ex: &mut Exchange<'_>,
+        cost: u64,
+    ) -> Result<Flow, Unjudged> {
         let now = (self.clock)();
         let mut applied = false;
         for (rule, counters) in self.rules.iter().zip(counters) {
@@ -174,7 +189,7 @@ impl LimitCount {
                 continue;
             };
             applied = true;
-            let taken = counters.take(&asked.key, asked.count, asked.window, now);
+            let taken = counters.take(&asked.key, cost, asked.count, asked.window, now);
             if !self.tell(rule, asked, taken, ex) {
                 return Ok(Flow::Respond(self.rejection.clone()));
             }
@@ -182,7 +197,12 @@ impl LimitCount {
         went_on(applied)
     }
 
-    async fn judge_there(&self, there: &Where, ex: &mut Exchange<'_>) -> Result<Flow, Unjudged> {
+    async fn judge_there(
+        &self,
+        there: &Where,
+        ex: &mut Exchange<'_>,
+        cost: u64,
+    ) -> Result<Flow, Unjudged> {
         let mut applied = false;
         for rule in &self.rules {
             let Some(asked) = rule.asked(ex)? else {
@@ -197,10 +217,10 @@ impl LimitCount {
             };
             let taken = match there {
                 Where::Redis(shared) => shared
-                    .take(counter, Cost::One)
+                    .take(counter, Cost::Asked(cost))
                     .await
                     .map_err(Unjudged::Redis)?,
-                Where::Delayed(delayed) => delayed.take(counter).await,
+                Where::Delayed(delayed) => delayed.take(counter, cost).await,
                 Where::Local(_) => continue,
             };
             if !self.tell(rule, asked, taken, ex) {

@@ -20,8 +20,8 @@ pub(crate) struct Shared {
 /// How a request is counted.
 #[derive(Clone, Copy)]
 pub(crate) enum Cost {
-    /// One, when it is within the limit.
-    One,
+    /// So many, when they are within the limit.
+    Asked(u64),
     /// So many, which have passed already.
     Passed(u64),
 }
@@ -35,14 +35,14 @@ pub(crate) struct Counter<'a> {
 }
 
 impl Shared {
-    /// Keys are `plugin-limit-count<owner>:…`. With fixed windows they and their values are those of APISIX, so that a
+    /// Keys are `plugin-<plugin><owner>:…`. With fixed windows they and their values are those of APISIX, so that a
     /// group may be shared with it.
-    pub(crate) fn new(link: Arc<Link>, owner: &str, window: WindowType) -> Self {
+    pub(crate) fn new(link: Arc<Link>, plugin: &str, owner: &str, window: WindowType) -> Self {
         let head = match window {
-            WindowType::Fixed => "plugin-limit-count",
-            WindowType::Sliding => "plugin-limit-count-sliding:",
+            WindowType::Fixed => "",
+            WindowType::Sliding => "-sliding:",
         };
-        let prefix = format!("{head}{owner}:").into_bytes().into();
+        let prefix = format!("plugin-{plugin}{head}{owner}:").into_bytes().into();
         Self {
             link,
             prefix,
@@ -67,7 +67,7 @@ impl Shared {
             WindowType::Sliding => &*SLIDING,
         };
         let (cost, always) = match cost {
-            Cost::One => (1, 0),
+            Cost::Asked(number) => (number, 0),
             Cost::Passed(number) => (number, 1),
         };
         let answer = self

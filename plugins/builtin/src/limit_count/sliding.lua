@@ -19,11 +19,13 @@ local left = window - now % window
 local before = math.min(previous, limit)
 local estimated = before * left / window
 if ARGV[4] == '0' then
-  if current >= limit then
-    return {0, 0, left}
+  -- All but the last one of a request have to find room, as the last one then does.
+  local taken = current + cost - 1
+  if taken >= limit then
+    return {0, math.max(limit - current, 0), left}
   end
-  if estimated + current >= limit then
-    local room = (limit - current) * window / before
+  if estimated + taken >= limit then
+    local room = (limit - taken) * window / before
     return {0, 0, math.ceil(math.max(left - room, 0))}
   end
 end

@@ -28,12 +28,12 @@ impl Counters {
         }
     }
 
-    /// Counts one request of `key`; `window` is in seconds.
-    pub(crate) fn take(&self, key: &[u8], count: u64, window: u64, now: u64) -> Taken {
+    /// Counts a request of `key` as `cost`; `window` is in seconds.
+    pub(crate) fn take(&self, key: &[u8], cost: u64, count: u64, window: u64, now: u64) -> Taken {
         let window = window.saturating_mul(MICROS);
         match self {
-            Self::Fixed(table) => table.with(key, now, |w| w.take(count, window, now)),
-            Self::Sliding(table) => table.with(key, now, |w| w.take(count, window, now)),
+            Self::Fixed(table) => table.with(key, now, |w| w.take(cost, count, window, now)),
+            Self::Sliding(table) => table.with(key, now, |w| w.take(cost, count, window, now)),
         }
     }
 }
@@ -46,15 +46,17 @@ pub(crate) struct Fixed {
 }
 
 impl Fixed {
-    fn take(&mut self, count: u64, window: u64, now: u64) -> Taken {
+    fn take(&mut self, cost: u64, count: u64, window: u64, now: u64) -> Taken {
         if now >= self.end {
             *self = Self {
                 used: 0,
                 end: now.saturating_add(window),
             };
         }
-        let passes = self.used < count;
-        self.used += u64::from(passes);
+        let passes = self.used.saturating_add(cost) <= count;
+        if passes {
+            self.used += cost;
+        }
         // Whole seconds, as APISIX tells them.
         let reset = (self.end - now).div_ceil(MICROS) * 100;
         Taken {
@@ -87,7 +89,7 @@ pub(crate) struct Sliding {
 }
 
 impl Sliding {
-    fn take(&mut self, count: u64, window: u64, now: u64) -> Taken {
+    fn take(&mut self, cost: u64, count: u64, window: u64, now: u64) -> Taken {
         self.advance(window, now);
         let left = window - now % window;
         let until_next = Taken {
@@ -95,20 +97,25 @@ impl Sliding {
             remaining: 0,
             reset: hundredths(left as f64),
         };
-        if self.current >= count {
-            return until_next;
+        // All but the last one of a request have to find room, as the last one then does.
+        let current = self.current.saturating_add(cost.saturating_sub(1));
+        if current >= count {
+            return Taken {
+                remaining: count.saturating_sub(self.current),
+                ..until_next
+            };
         }
         // A window that began under a larger limit is not held against the key beyond this one.
         let previous = self.previous.min(count);
         let estimated = previous as f64 * left as f64 / window as f64;
-        if estimated + self.current as f64 >= count as f64 {
-            let room = (count - self.current) as f64 * window as f64 / previous as f64;
+        if estimated + current as f64 >= count as f64 {
+            let room = (count - current) as f64 * window as f64 / previous as f64;
             return Taken {
                 reset: hundredths((left as f64 - room).max(0.0)),
                 ..until_next
             };
         }
-        self.current += 1;
+        self.current += cost;
         let remaining = (count as f64 - self.current as f64 - estimated).max(0.0) as u64;
         Taken {
             passes: true,
@@ -173,29 +180,29 @@ mod tests {
     fn a_fixed_window_begins_with_its_first_request() {
         let mut w = Fixed::default();
         let at = 1_000_000 * S;
-        assert_eq!(w.take(2, 60 * S, at), taken(true, 1, 6000));
-        assert_eq!(w.take(2, 60 * S, at + S / 2), taken(true, 0, 6000));
-        assert_eq!(w.take(2, 60 * S, at + 30 * S), taken(false, 0, 3000));
-        assert_eq!(w.take(2, 60 * S, at + 60 * S - 1), taken(false, 0, 100));
+        assert_eq!(w.take(1, 2, 60 * S, at), taken(true, 1, 6000));
+        assert_eq!(w.take(1, 2, 60 * S, at + S / 2), taken(true, 0, 6000));
+        assert_eq!(w.take(1, 2, 60 * S, at + 30 * S), taken(false, 0, 3000));
+        assert_eq!(w.take(1, 2, 60 * S, at + 60 * S - 1), taken(false, 0, 100));
         assert!(!w.is_spent(at + 60 * S - 1) && w.is_spent(at + 60 * S));
-        assert_eq!(w.take(2, 60 * S, at + 60 * S), taken(true, 1, 6000));
+        assert_eq!(w.take(1, 2, 60 * S, at + 60 * S), taken(true, 1, 6000));
     }
 
     #[test]
     fn a_sliding_window_counts_the_part_before() {
         let mut w = Sliding::default();
         for used in 1..=10 {
-            assert_eq!(w.take(10, 10 * S, 100 * S), taken(true, 10 - used, 1000));
+            assert_eq!(w.take(1, 10, 10 * S, 100 * S), taken(true, 10 - used, 1000));
         }
-        assert_eq!(w.take(10, 10 * S, 105 * S), taken(false, 0, 500));
+        assert_eq!(w.take(1, 10, 10 * S, 105 * S), taken(false, 0, 500));
         // A quarter into the next window three quarters of the ten still count.
-        assert_eq!(w.take(10, 10 * S, 112 * S + S / 2), taken(true, 1, 750));
-        assert_eq!(w.take(10, 10 * S, 112 * S + S / 2), taken(true, 0, 750));
-        let over = w.take(10, 10 * S, 112 * S + S / 2);
+        assert_eq!(w.take(1, 10, 10 * S, 112 * S + S / 2), taken(true, 1, 750));
+        assert_eq!(w.take(1, 10, 10 * S, 112 * S + S / 2), taken(true, 0, 750));
+        let over = w.take(1, 10, 10 * S, 112 * S + S / 2);
         assert_eq!(over, taken(true, 0, 750), "9.5 were counted");
-        assert_eq!(w.take(10, 10 * S, 112 * S + S / 2), taken(false, 0, 50));
+        assert_eq!(w.take(1, 10, 10 * S, 112 * S + S / 2), taken(false, 0, 50));
         assert!(!w.is_spent(129 * S) && w.is_spent(130 * S));
-        assert_eq!(w.take(10, 10 * S, 140 * S), taken(true, 9, 1000));
+        assert_eq!(w.take(1, 10, 10 * S, 140 * S), taken(true, 9, 1000));
     }
 
     #[test]
@@ -208,7 +215,7 @@ mod tests {
                     scope.spawn(|| {
                         for i in 0..5_000u32 {
                             for key in [&b"shared"[..], &i.to_be_bytes()] {
-                                let taken = counters.take(key, 1_000, 60, 600 * S);
+                                let taken = counters.take(key, 1, 1_000, 60, 600 * S);
                                 if key == b"shared" && taken.passes {
                                     passed.fetch_add(1, Ordering::Relaxed);
                                 }
@@ -234,7 +241,7 @@ mod tests {
             let mut per_number = std::collections::HashMap::<u64, u64>::new();
             for step in steps {
                 now += step;
-                let taken = fixed.take(b"k", count, 10, now);
+                let taken = fixed.take(b"k", 1, count, 10, now);
                 if now >= start + 10 * S {
                     (start, used) = (now, 0);
                 }
@@ -243,7 +250,7 @@ mod tests {
                 prop_assert_eq!(taken.remaining, count - used);
                 prop_assert!(taken.reset > 0 && taken.reset <= 1000);
 
-                let taken = sliding.take(b"k", count, 10, now);
+                let taken = sliding.take(b"k", 1, count, 10, now);
                 let in_window = per_number.entry(now / (10 * S)).or_default();
                 *in_window += u64::from(taken.passes);
                 prop_assert!(*in_window <= count && taken.remaining < count && taken.reset <= 1000);

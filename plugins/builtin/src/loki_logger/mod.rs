@@ -7,7 +7,7 @@ mod tests;
 use crate::logger::{self, Line, Post, Recorder};
 use crossway_sdk::{
     batch::{Queue, Sink, SinkError},
-    client::ClientOptions,
+    client::{self, ClientOptions},
     expr::Template,
     prelude::*,
 };
@@ -114,6 +114,11 @@ impl Plugin for LokiLogger {
         } else {
             0
         };
+        // Judged by itself, so that a refusal does not point at an address that is right.
+        client::target(
+            "/endpoint_uri",
+            &format!("http://host{}", config.endpoint_uri),
+        )?;
         let targets: Vec<_> = config
             .endpoint_addrs
             .iter()

@@ -8,7 +8,8 @@ mod tests;
 
 pub use config::{Config, Scalar};
 
-use crossway_sdk::{expr::Template, flow::ReplyBody, prelude::*};
+use crate::request_body;
+use crossway_sdk::{expr::Template, flow::ReplyBody, prelude::*, schema::member};
 use format::Format;
 use http::{HeaderName, HeaderValue, header::CONTENT_TYPE};
 use sample::Sample;
@@ -24,6 +25,8 @@ pub struct Mocking {
     headers: Vec<(HeaderName, Template)>,
     body: Body,
     format: Format,
+    /// Whether the answer depends on the body of the request.
+    needs_body: bool,
 }
 
 enum Body {
@@ -64,7 +67,13 @@ impl Plugin for Mocking {
                 return Err(cx.error("", message));
             }
         };
+        let in_body = match &body {
+            Body::Fixed(_) => false,
+            Body::Example(template) => template.needs_body(),
+            Body::Sample(sample) => sample.needs_body(),
+        };
         Ok(Self {
+            needs_body: in_body || headers.iter().any(|(_, template)| template.needs_body()),
             delay: (config.delay > 0).then(|| Duration::from_secs(config.delay.into())),
             reply,
             headers,
@@ -74,6 +83,16 @@ impl Plugin for Mocking {
     }
 
     fn access<'a>(&'a self, ex: &'a mut Exchange<'_>) -> Step<'a> {
+        if self.needs_body && ex.request.body.is_none() {
+            return Step::wait(async move {
+                if let Err(end) = request_body::read(ex).await {
+                    return end;
+                }
+                let reply = self.answer(ex);
+                tokio::time::sleep(self.delay.unwrap_or_default()).await;
+                Ok(Flow::Respond(reply))
+            });
+        }
         let reply = self.answer(ex);
         match self.delay {
             None => Step::respond(reply),
@@ -116,12 +135,7 @@ enum Header {
 }
 
 fn header(name: &str, value: String, cx: &BuildCx<'_>) -> Result<Header, BuildError> {
-    let at = || {
-        format!(
-            "/response_headers/{}",
-            name.replace('~', "~0").replace('/', "~1")
-        )
-    };
+    let at = || member("/response_headers", name);
     let parsed = name
         .parse()
         .map_err(|_| cx.error(at(), "expected the name of a header"))?;

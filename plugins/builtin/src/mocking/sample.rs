@@ -4,6 +4,7 @@
 use crossway_sdk::{
     build::BuildError,
     expr::{Lookup, Template},
+    schema::member,
 };
 use rand::RngExt;
 use serde_json::{Map, Value};
@@ -11,10 +12,14 @@ use serde_json::{Map, Value};
 /// Schemas that are nested deeper are refused.
 const DEEPEST: usize = 32;
 
+/// Lists that may stand inside of one another and have several items; those deeper have one. All of them together have
+/// 729 items then at most, and not three to the power of [`DEEPEST`].
+const LONG_LISTS: usize = 6;
+
 /// A schema, ready to be filled.
 pub(super) enum Sample {
     Object(Vec<(String, Sample)>),
-    /// One to three of these.
+    /// One to three of these, see [`LONG_LISTS`].
     Array(Box<Sample>),
     /// The example, or one to ten lower case letters.
     Text(Option<Template>),
@@ -46,17 +51,36 @@ impl Sample {
 
     /// A document.
     pub(super) fn fill(&self, from: &dyn Lookup) -> Value {
+        self.fill_within(from, 0)
+    }
+
+    /// Whether it depends on the body of the request.
+    pub(super) fn needs_body(&self) -> bool {
+        match self {
+            Self::Object(properties) => properties.iter().any(|(_, sample)| sample.needs_body()),
+            Self::Array(items) => items.needs_body(),
+            Self::Text(example) => example.as_ref().is_some_and(Template::needs_body),
+            _ => false,
+        }
+    }
+
+    fn fill_within(&self, from: &dyn Lookup, lists: usize) -> Value {
         let mut rng = rand::rng();
         match self {
             Self::Object(properties) => Value::Object(
                 properties
                     .iter()
-                    .map(|(name, sample)| (name.clone(), sample.fill(from)))
+                    .map(|(name, sample)| (name.clone(), sample.fill_within(from, lists)))
                     .collect(),
             ),
             Self::Array(items) => {
-                let count = rng.random_range(1..=3);
-                (0..count).map(|_| items.fill(from)).collect()
+                let count = match lists {
+                    0..LONG_LISTS => rng.random_range(1..=3),
+                    _ => 1,
+                };
+                (0..count)
+                    .map(|_| items.fill_within(from, lists + 1))
+                    .collect()
             }
             Self::Text(Some(example)) => {
                 let mut text = Vec::new();
@@ -134,7 +158,7 @@ fn object(schema: &Map<String, Value>, path: &str, depth: usize) -> Result<Sampl
         Some(_) => return Err(BuildError::new(path, "expected an object of schemas")),
     };
     let read = properties.iter().map(|(name, property)| {
-        let path = format!("{path}/{}", name.replace('~', "~0").replace('/', "~1"));
+        let path = member(&path, name);
         match property {
             Value::Object(property) => Ok((name.clone(), read(property, &path, depth + 1)?)),
             _ => Err(BuildError::new(path, "expected a schema")),

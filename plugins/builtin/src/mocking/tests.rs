@@ -194,3 +194,36 @@ fn refused_configurations_say_where() {
     let html = json!({"response_schema": {"type": "object"}, "content_type": "text/html"});
     assert_eq!(refused(html).0, "/response_schema");
 }
+
+#[tokio::test]
+async fn what_it_says_of_a_body_is_read_first() {
+    let raw = "POST / HTTP/1.1\r\nHost: a\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: 4\r\n\r\na=b\"";
+    for config in [
+        json!({"response_example": "{\"a\":\"$post_arg_a\"}"}),
+        json!({"response_schema": {"properties": {"a": {"type": "string", "example": "$post_arg_a"}}}}),
+    ] {
+        let plugin = built(&definition(), config.clone());
+        let reply = reply(scene(raw).await.access(&*plugin).await);
+        assert_eq!(body(&reply), "{\"a\":\"b\\\"\"}", "{config}");
+    }
+    let config = json!({"response_example": "x", "response_headers": {"X-A": "$post_arg_a"}});
+    let reply = reply(
+        scene(raw)
+            .await
+            .access(&*built(&definition(), config))
+            .await,
+    );
+    assert_eq!(header(&reply, "x-a"), Some("b\""));
+}
+
+/// Three items in each of thirty lists would be 200 million million.
+#[tokio::test]
+async fn lists_inside_of_lists_stay_small() {
+    let mut schema = json!({"type": "integer", "example": 1});
+    for _ in 0..30 {
+        schema = json!({"type": "array", "items": schema});
+    }
+    let reply = answer(json!({"response_schema": schema}), "/").await;
+    let ones = body(&reply).matches('1').count();
+    assert!((1..=729).contains(&ones), "{ones}");
+}

@@ -98,7 +98,7 @@ fn what_would_not_be_done_is_refused() {
             json!({"authorization_params": {"request_uri": "x"}}),
             "/authorization_params/request_uri",
         ),
-        (json!({"session": {"secret": "short"}}), "/session"),
+        (json!({"session": {"secret": "short"}}), "/session/secret"),
         (
             json!({"session": {"secret": "0123456789abcdef", "cookie_name": "a b"}}),
             "/session/cookie_name",

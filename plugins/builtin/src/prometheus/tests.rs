@@ -361,7 +361,7 @@ fn refused_settings_say_why() {
     assert!(message(json!({"metric_prefix": "1"})).contains("metric_prefix"));
     assert!(message(json!({"default_buckets": [0]})).contains("default_buckets"));
     assert!(message(labels(json!({"code": "$uri"}))).contains("code"));
-    assert_eq!(refused(&definition(), json!({"x": 1})).0, "");
+    assert_eq!(refused(&definition(), json!({"x": 1})).0, "/x");
 }
 
 #[test]

@@ -110,7 +110,7 @@ fn ttl() -> u64 {
     300
 }
 
-fn largest_body() -> u64 {
+pub(crate) fn largest_body() -> u64 {
     64 * 1024 * 1024
 }
 

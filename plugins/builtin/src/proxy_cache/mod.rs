@@ -4,7 +4,7 @@
 //! as they would see the upstream's. Of many requests for a response that is not there, one fetches it.
 
 mod capture;
-mod config;
+pub(crate) mod config;
 mod directives;
 mod disk;
 mod entry;
@@ -77,8 +77,12 @@ impl Plugin for ProxyCache {
     type Config = Config;
 
     fn build(config: Config, cx: &BuildCx<'_>) -> Result<Self, BuildError> {
-        let place = zones::find(cx.attribute(), &config.cache_zone, config.cache_strategy)
-            .map_err(|e| cx.error("/cache_zone", e))?;
+        let place = zones::find(
+            cx.attribute_of("proxy-cache"),
+            &config.cache_zone,
+            config.cache_strategy,
+        )
+        .map_err(|e| cx.error("/cache_zone", e))?;
         if let Some(index) = config.cache_key.iter().position(|k| k == "$request_method") {
             let path = format!("/cache_key/{index}");
             return Err(cx.error(path, "cache_key variable $request_method unsupported"));
@@ -336,7 +340,8 @@ impl ProxyCache {
         self.zone.find(key, |names| key::variant(key, names, ex))
     }
 
-    fn say(&self, ex: &mut Exchange<'_>, status: &'static str) {
+    /// Tells the client what the cache had to say.
+    pub(crate) fn say(&self, ex: &mut Exchange<'_>, status: &'static str) {
         ex.set_response_header(STATUS, HeaderValue::from_static(status));
         // For `header_filter`, which hides headers of responses that were not kept too.
         ex.state::<Turn>();

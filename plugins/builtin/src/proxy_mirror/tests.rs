@@ -141,6 +141,35 @@ async fn an_absent_mirror_harms_nobody() {
     }
 }
 
+/// Requests do not wait for their copies, whatever becomes of these.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mirror_that_is_silent_or_talks_nonsense_harms_nobody() {
+    for nonsense in [None, Some(&b"\xff\0 nonsense\r\n\r\n"[..])] {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let (sender, asked) = channel();
+        std::thread::spawn(move || {
+            let mut held = Vec::new();
+            for mut stream in listener.incoming().flatten() {
+                if let Some(nonsense) = nonsense {
+                    stream.write_all(nonsense).ok();
+                }
+                held.push(stream);
+                if sender.send(()).is_err() {
+                    return;
+                }
+            }
+        });
+        let plugin = built::<ProxyMirror>(json!({"host": format!("http://{address}")}));
+        let began = std::time::Instant::now();
+        for _ in 0..10 {
+            through(&*plugin, "GET /a HTTP/1.1\nHost: a.test", &[]).await;
+        }
+        assert!(began.elapsed() < PATIENCE);
+        asked.recv_timeout(PATIENCE).unwrap();
+    }
+}
+
 #[test]
 fn times_are_read_as_nginx_reads_them() {
     let of = |timeout: Value| config::timeout(Some(&json!({"timeout": timeout})));

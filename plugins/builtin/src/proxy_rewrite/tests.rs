@@ -242,7 +242,10 @@ fn refusals_say_where_and_what_was_expected() {
             json!({"headers": {"X-A": "b\r\nc"}}),
             "invalid value character in header (at /headers/X-A)",
         ),
-        (json!({"headers": {"set": {"X-A": true}}}), "(at /headers)"),
+        (
+            json!({"headers": {"set": {"X-A": true}}}),
+            "(at /headers/set/X-A)",
+        ),
         (
             json!({"headers": {"add": {"X-A": "$nothing"}}}),
             "unknown variable `nothing` in the template (at /headers/add/X-A)",

@@ -176,12 +176,12 @@ fn substitution(pair: &[String], cx: &BuildCx<'_>) -> Result<Substitution, Build
             "expected a regular expression and a replacement",
         ));
     };
-    let refused = |why: String| {
+    let refused = |at: usize, why: String| {
         cx.error(
-            "/regex_uri",
+            format!("/regex_uri/{at}"),
             format!("invalid regex_uri ({regex}, {to}), err:{why}"),
         )
     };
-    let pattern = Pattern::new(regex, false).map_err(|e| refused(e.to_string()))?;
-    Substitution::new(pattern, to).map_err(|e| refused(e.to_string()))
+    let pattern = Pattern::new(regex, false).map_err(|e| refused(0, e.to_string()))?;
+    Substitution::new(pattern, to).map_err(|e| refused(1, e.to_string()))
 }

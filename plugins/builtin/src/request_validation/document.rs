@@ -11,29 +11,47 @@ use std::fmt;
 #[derive(Debug)]
 pub(super) struct Refused(pub(super) String);
 
-/// Reads a body as its Content-Type says; what is no form is JSON.
-pub(super) fn of(headers: &HeaderMap, body: &[u8]) -> Result<Value, Refused> {
+/// How a body is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    Json,
+    /// `application/x-www-form-urlencoded`.
+    Fields,
+}
+
+/// How the Content-Type says that a body is read: what is no form is JSON.
+pub(super) fn form_of(headers: &HeaderMap) -> Result<Form, Refused> {
     let mut types = headers.get_all(CONTENT_TYPE).iter();
-    let first = types
-        .next()
-        .map(|value| value.as_bytes())
-        .unwrap_or_default();
+    let first = types.next().map(|value| value.as_bytes());
     if types.next().is_some() {
         return Err(Refused("several Content-Type headers".to_owned()));
     }
-    let essence = first.split(|b| *b == b';').next().unwrap_or_default();
-    match essence
-        .trim_ascii()
-        .eq_ignore_ascii_case(b"application/x-www-form-urlencoded")
-    {
-        true => form(body),
-        false => serde_json::from_slice(body)
-            .map(|Strict(value)| value)
-            .map_err(|e| Refused(format!("failed to decode the request body as JSON: {e}"))),
+    let essence = first.unwrap_or_default().split(|b| *b == b';').next();
+    let fields = b"application/x-www-form-urlencoded";
+    Ok(
+        match essence
+            .unwrap_or_default()
+            .trim_ascii()
+            .eq_ignore_ascii_case(fields)
+        {
+            true => Form::Fields,
+            false => Form::Json,
+        },
+    )
+}
+
+impl Form {
+    /// Reads a body.
+    pub(super) fn read(self, body: &[u8]) -> Result<Value, Refused> {
+        match self {
+            Self::Fields => fields(body),
+            Self::Json => strict(body)
+                .map_err(|e| Refused(format!("failed to decode the request body as JSON: {e}"))),
+        }
     }
 }
 
-fn form(body: &[u8]) -> Result<Value, Refused> {
+fn fields(body: &[u8]) -> Result<Value, Refused> {
     let mut fields = Map::new();
     for part in body.split(|b| *b == b'&').filter(|part| !part.is_empty()) {
         let at = part.iter().position(|b| *b == b'=');
@@ -62,6 +80,11 @@ fn decoded(text: &[u8]) -> Result<String, Refused> {
         .collect();
     let plain: Vec<u8> = percent_decode(&spaced).collect();
     String::from_utf8(plain).map_err(|_| Refused("the form is not UTF-8".to_owned()))
+}
+
+/// Reads JSON in which no object has a name twice.
+pub(crate) fn strict(body: &[u8]) -> Result<Value, serde_json::Error> {
+    serde_json::from_slice(body).map(|Strict(value)| value)
 }
 
 /// JSON in which no object has a name twice: of two, one reader takes the first and another the last.

@@ -7,16 +7,19 @@ mod headers;
 mod tests;
 
 pub use config::Config;
+pub(crate) use document::strict;
 
+use crate::apart::apart;
 use crossway_sdk::{prelude::*, schema::Schema};
 use document::Refused;
 use headers::HeaderSchema;
 use serde_json::Map;
+use std::sync::Arc;
 
 /// The plugin.
 pub struct RequestValidation {
     headers: Option<HeaderSchema>,
-    body: Option<Schema>,
+    body: Option<Arc<Schema>>,
     most: usize,
     status: u16,
     message: Option<Bytes>,
@@ -39,7 +42,7 @@ impl Plugin for RequestValidation {
                 None => None,
             },
             body: match config.body_schema {
-                Some(schema) => Some(compiled(schema, "/body_schema")?),
+                Some(schema) => Some(Arc::new(compiled(schema, "/body_schema")?)),
                 None => None,
             },
             most: usize::try_from(config.max_req_body_size).unwrap_or(usize::MAX),
@@ -56,28 +59,33 @@ impl Plugin for RequestValidation {
         }
         match &self.body {
             None => Step::next(),
-            Some(schema) => Step::wait(async move { Ok(self.judge_body(schema, ex).await) }),
+            Some(schema) => Step::wait(self.judge_body(schema, ex)),
         }
     }
 }
 
 impl RequestValidation {
-    async fn judge_body(&self, schema: &Schema, ex: &mut Exchange<'_>) -> Flow {
+    async fn judge_body(&self, schema: &Arc<Schema>, ex: &mut Exchange<'_>) -> Result<Flow, Error> {
         let body = match ex.read_body(self.most).await {
             Ok(body) => body,
-            Err(error) => return Flow::Respond(error.reply()),
+            Err(error) => return Ok(Flow::Respond(error.reply())),
         };
         if body.is_empty() {
-            return Flow::Respond(self.refusal(None));
+            return Ok(Flow::Respond(self.refusal(None)));
         }
-        let document = match document::of(&ex.session.req_header().headers, &body) {
-            Ok(document) => document,
-            Err(Refused(why)) => return Flow::Respond(self.refusal(Some(why))),
+        let form = match document::form_of(&ex.session.req_header().headers) {
+            Ok(form) => form,
+            Err(Refused(why)) => return Ok(Flow::Respond(self.refusal(Some(why)))),
         };
-        match schema.check(&document) {
+        let (schema, length) = (schema.clone(), body.len());
+        let judge = move || {
+            let document = form.read(&body).map_err(|Refused(why)| why)?;
+            schema.check(&document).map_err(|e| e.message)
+        };
+        Ok(match apart(length, judge).await? {
             Ok(()) => Flow::Next,
-            Err(why) => Flow::Respond(self.refusal(Some(why.message))),
-        }
+            Err(why) => Flow::Respond(self.refusal(Some(why))),
+        })
     }
 
     fn refusal(&self, why: Option<String>) -> Reply {

@@ -5,6 +5,7 @@ use bytes::Bytes;
 use crossway_sdk::{
     build::BuildError,
     expr::{Captures, Lookup, Template},
+    schema::member,
 };
 use http::{HeaderName, HeaderValue};
 use schemars::JsonSchema;
@@ -124,7 +125,7 @@ pub(crate) fn compile(
     path: &str,
 ) -> Result<Vec<(Name, Text)>, BuildError> {
     let each = map.iter().map(|(name, value)| {
-        let path = format!("{path}/{}", name.replace('~', "~0").replace('/', "~1"));
+        let path = member(path, name);
         let text = match value {
             Written::Text(text) => Text::compile(text, captures, &path),
             Written::Number(number) => Text::compile(&number.to_string(), captures, &path),

@@ -69,7 +69,7 @@ fn an_address_and_a_token_are_needed() {
         "property \"endpoint\" is required"
     );
     let config = json!({"endpoint": {"uri": "http://a"}});
-    assert_eq!(refused(&definition, config).0, "/endpoint");
+    assert_eq!(refused(&definition, config).0, "/endpoint/token");
     let config = json!({"endpoint": {"uri": "a", "token": "t"}});
     assert_eq!(refused(&definition, config).0, "/endpoint/uri");
     let config = json!({"endpoint": {"uri": "http://a", "token": "t", "keepalive_timeout": 999}});

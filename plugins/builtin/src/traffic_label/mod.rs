@@ -19,6 +19,7 @@ use crossway_sdk::{
 /// The plugin.
 pub struct TrafficLabel {
     rules: Box<[Rule]>,
+    needs_body: bool,
 }
 
 struct Rule {
@@ -39,13 +40,15 @@ impl Plugin for TrafficLabel {
     fn build(config: Config, cx: &BuildCx<'_>) -> Result<Self, BuildError> {
         let rules = config.rules.iter().enumerate();
         let rules = rules.map(|(index, rule)| Rule::build(rule, &format!("/rules/{index}"), cx));
+        let rules: Box<[Rule]> = rules.collect::<Result<_, _>>()?;
         Ok(Self {
-            rules: rules.collect::<Result<_, _>>()?,
+            needs_body: rules.iter().any(Rule::needs_body),
+            rules,
         })
     }
 
     fn access<'a>(&'a self, ex: &'a mut Exchange<'_>) -> Step<'a> {
-        if self.needs_body() && ex.request.body.is_none() {
+        if self.needs_body && ex.request.body.is_none() {
             return Step::wait(async move {
                 if let Err(end) = request_body::read(ex).await {
                     return end;
@@ -58,10 +61,6 @@ impl Plugin for TrafficLabel {
 }
 
 impl TrafficLabel {
-    fn needs_body(&self) -> bool {
-        self.rules.iter().any(Rule::needs_body)
-    }
-
     fn mark(&self, ex: &mut Exchange<'_>) -> Result<(), Error> {
         for rule in &self.rules {
             let holds = |e: &Expression| e.decide(ex, true) == Verdict::Yes;

@@ -95,7 +95,7 @@ async fn conditions_may_look_into_the_body() {
 fn refused_configurations_say_where() {
     let refused = |rules: Value| refused(&definition(), json!({"rules": rules}));
     assert_eq!(refused(json!([])).0, "/rules");
-    assert_eq!(refused(json!([{}])).0, "/rules/0");
+    assert_eq!(refused(json!([{}])).0, "/rules/0/actions");
     let (path, message) = refused(json!([{"match": [["nothing", "==", 1]], "actions": [{}]}]));
     assert_eq!(path, "/rules/0/match");
     assert!(

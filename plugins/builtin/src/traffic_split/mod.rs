@@ -11,6 +11,7 @@ use config::{Config, Weighted};
 use crossway_sdk::{
     expr::{Expression, Lookup, Verdict},
     prelude::*,
+    schema::member,
     upstream::UpstreamHandle,
 };
 use serde_json::Map;
@@ -199,10 +200,10 @@ fn upstream(
             );
         } else if ["service_name", "discovery_type", "discovery_args"].contains(&field.as_str()) {
             let expected = "service discovery is not available in an upstream inside of traffic-split: expected nodes, or upstream_id in place of upstream";
-            return Err(cx.error(format!("{path}/{field}"), expected));
+            return Err(cx.error(member(&path, field), expected));
         } else {
             let found = format!("additional properties forbidden, found {field}");
-            return Err(cx.error(path, found));
+            return Err(cx.error(member(&path, field), found));
         }
     }
     cx.inline_upstream(&path, &Value::Object(kept))

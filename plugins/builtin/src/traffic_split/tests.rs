@@ -152,7 +152,7 @@ fn refusals_say_where_and_what_was_expected() {
         ),
         (
             entry(json!({"upstream": {"nodez": {}}})),
-            "additional properties forbidden, found nodez (at /rules/0/weighted_upstreams/0/upstream)",
+            "additional properties forbidden, found nodez (at /rules/0/weighted_upstreams/0/upstream/nodez)",
         ),
         (
             json!({"rules": [{"weighted_upstreams": []}]}),

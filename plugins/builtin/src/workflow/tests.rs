@@ -114,7 +114,7 @@ fn further_actions_are_checked_and_taken() {
 #[test]
 fn refused_configurations_say_where() {
     let action = |action: Value| refused(json!([{"actions": [action]}]));
-    assert_eq!(refused(json!([{}])).0, "/rules/0");
+    assert_eq!(refused(json!([{}])).0, "/rules/0/actions");
     assert_eq!(refused(json!([{"actions": []}])).0, "/rules/0/actions");
     assert_eq!(action(json!(["return"])).0, "/rules/0/actions/0");
     assert_eq!(action(json!([1, {}])).0, "/rules/0/actions/0");

@@ -15,7 +15,7 @@ const SCOPES: [(Scopes, &str); 5] = [
     (Scopes::STREAM, "stream routes"),
 ];
 
-pub(crate) fn of(definition: &Definition) -> String {
+pub(crate) fn of(definition: &Definition, example: &str) -> String {
     let name = definition.name;
     let places = SCOPES
         .iter()
@@ -36,6 +36,8 @@ pub(crate) fn of(definition: &Definition) -> String {
         );
     }
     page.push_str("\nWhere it differs from Apache APISIX: [README.md](../README.md).\n");
+    page.push_str(example.trim_end());
+    page.push('\n');
     section(&mut page, "Attributes", definition.schema());
     if let Some(schema) = definition.credential_schema() {
         section(&mut page, "Credential, on a consumer", schema);

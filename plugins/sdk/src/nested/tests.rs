@@ -196,7 +196,7 @@ fn a_refusal_says_where_it_stands_in_the_outer_configuration() {
         "failed to check the configuration of plugin counter err: nothing to wait for"
     );
     let deep = json!([["outer", {"plugins": [["counter", {"x": 1}]]}]]);
-    assert_eq!(refused(deep).path, "/plugins/0/1/plugins/0/1");
+    assert_eq!(refused(deep).path, "/plugins/0/1/plugins/0/1/x");
 }
 
 #[test]

@@ -13,7 +13,7 @@ mod tries;
 mod tests;
 
 pub(crate) use body::Parsed;
-pub use graphql::graphql_operations;
+pub use graphql::{DepthError as GraphqlDepthError, graphql_depth, graphql_operations};
 pub use multipart::fields as multipart_fields;
 pub use query::{argument, arguments, cookie};
 

@@ -33,16 +33,20 @@ fn call<'a>(script: &'a Script) -> Call<'a> {
 fn each_policy_needs_its_own_attributes() {
     use Policy::{Redis, RedisCluster, RedisSentinel};
     for (policy, config, expected) in [
-        (Redis, json!({}), "policy redis needs redis_host"),
+        (
+            Redis,
+            json!({}),
+            "policy redis needs redis_host (at /redis_host)",
+        ),
         (
             RedisCluster,
             json!({"redis_host": "a.test"}),
-            "policy redis-cluster needs redis_cluster_nodes",
+            "policy redis-cluster needs redis_cluster_nodes (at /redis_cluster_nodes)",
         ),
         (
             RedisCluster,
             json!({"redis_cluster_nodes": ["a.test:1"]}),
-            "policy redis-cluster needs redis_cluster_name",
+            "policy redis-cluster needs redis_cluster_name (at /redis_cluster_name)",
         ),
         (
             RedisCluster,
@@ -57,12 +61,12 @@ fn each_policy_needs_its_own_attributes() {
         (
             RedisSentinel,
             json!({"redis_master_name": "m"}),
-            "policy redis-sentinel needs redis_sentinels",
+            "policy redis-sentinel needs redis_sentinels (at /redis_sentinels)",
         ),
         (
             RedisSentinel,
             json!({"redis_sentinels": [{"host": "a.test", "port": 1}]}),
-            "policy redis-sentinel needs redis_master_name",
+            "policy redis-sentinel needs redis_master_name (at /redis_master_name)",
         ),
         (
             RedisSentinel,
@@ -202,4 +206,44 @@ async fn tls_needs_no_provider_of_the_process() {
     let text = error.unwrap_err().to_string();
     assert!(text.starts_with("Redis cannot be reached"), "{text}");
     assert!(!text.contains("panic"), "{text}");
+}
+
+/// Whatever stands at the address: each question ends, in time and as a failure.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_redis_is_a_failure_in_time() {
+    for nonsense in [
+        &b"HTTP/1.1 400 Bad Request\r\n\r\n"[..],
+        b"",
+        b"\xff\xfe\0\0",
+        b"-ERR unknown command\r\n",
+        b"*2\r\n$1\r\na\r\n",
+        b"*1000000000\r\n",
+    ] {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        std::thread::spawn(move || {
+            use std::io::{Read, Write};
+            for mut stream in listener.incoming().flatten() {
+                let mut asked = [0; 4096];
+                while stream.read(&mut asked).is_ok_and(|length| length > 0) {
+                    if nonsense.is_empty() || stream.write_all(nonsense).is_err() {
+                        break;
+                    }
+                }
+            }
+        });
+        let config = json!({"redis_host": "127.0.0.1", "redis_port": port, "redis_timeout": 200});
+        let link = reached(&Bench::default(), Policy::Redis, config)
+            .unwrap()
+            .unwrap();
+        let started = Instant::now();
+        for _ in 0..3 {
+            let told = String::from_utf8_lossy(nonsense);
+            assert!(
+                link.ask(call(&Script::new("return {1}"))).await.is_err(),
+                "{told}"
+            );
+        }
+        assert!(started.elapsed() < Duration::from_secs(10));
+    }
 }

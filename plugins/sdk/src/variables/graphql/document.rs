@@ -29,50 +29,77 @@ pub(super) struct Document<'a> {
     fragments: HashMap<&'a str, Vec<Selection<'a>>>,
 }
 
-impl<'a> Document<'a> {
-    /// Reads a document; `None` when it is none. It is not validated: that is the server's business.
-    pub(super) fn parse(text: &'a str) -> Option<Self> {
-        let mut lexer = Lexer::new(text);
-        let next = lexer.next()?;
-        let mut parser = Parser { lexer, next };
-        let mut document = Self::default();
-        loop {
-            let kind = match parser.next {
-                Token::End => return Some(document),
-                Token::Mark(b'{') | Token::Name("query") => "query",
-                Token::Name("mutation") => "mutation",
-                Token::Name("subscription") => "subscription",
-                Token::Name("fragment") => {
-                    parser.advance()?;
-                    let name = parser.name()?;
-                    parser.skip_to_selections()?;
-                    let selections = parser.selections()?;
-                    document.fragments.entry(name).or_insert(selections);
-                    continue;
-                }
-                // A description.
-                Token::Literal => {
-                    parser.advance()?;
-                    continue;
-                }
-                _ => return None,
-            };
-            let mut name = "";
-            if parser.next != Token::Mark(b'{') {
+/// What stands before the selections of a definition.
+pub(super) enum Head<'a> {
+    Operation {
+        kind: &'static str,
+        name: &'a str,
+    },
+    /// The name of a fragment.
+    Fragment(&'a str),
+}
+
+/// Reads the heads of all definitions; `selections` reads what follows each. `None` when it is no document. It is not validated:
+/// that is the server's business.
+pub(super) fn definitions<'a>(
+    text: &'a str,
+    mut selections: impl FnMut(Head<'a>, &mut Parser<'a>) -> Option<()>,
+) -> Option<()> {
+    let mut lexer = Lexer::new(text);
+    let next = lexer.next()?;
+    let mut parser = Parser { lexer, next };
+    loop {
+        let kind = match parser.next {
+            Token::End => return Some(()),
+            Token::Mark(b'{') | Token::Name("query") => "query",
+            Token::Name("mutation") => "mutation",
+            Token::Name("subscription") => "subscription",
+            Token::Name("fragment") => {
                 parser.advance()?;
-                if let Token::Name(own) = parser.next {
-                    parser.advance()?;
-                    name = own;
-                }
+                let name = parser.name()?;
                 parser.skip_to_selections()?;
+                selections(Head::Fragment(name), &mut parser)?;
+                continue;
             }
-            let selections = parser.selections()?;
-            document.operations.push(Definition {
-                kind,
-                name,
-                selections,
-            });
+            // A description.
+            Token::Literal => {
+                parser.advance()?;
+                continue;
+            }
+            _ => return None,
+        };
+        let mut name = "";
+        if parser.next != Token::Mark(b'{') {
+            parser.advance()?;
+            if let Token::Name(own) = parser.next {
+                parser.advance()?;
+                name = own;
+            }
+            parser.skip_to_selections()?;
         }
+        selections(Head::Operation { kind, name }, &mut parser)?;
+    }
+}
+
+impl<'a> Document<'a> {
+    /// Reads a document; `None` when it is none.
+    pub(super) fn parse(text: &'a str) -> Option<Self> {
+        let mut document = Self::default();
+        definitions(text, |head, parser| {
+            let selections = parser.selections()?;
+            match head {
+                Head::Operation { kind, name } => document.operations.push(Definition {
+                    kind,
+                    name,
+                    selections,
+                }),
+                Head::Fragment(name) => {
+                    document.fragments.entry(name).or_insert(selections);
+                }
+            }
+            Some(())
+        })?;
+        Some(document)
     }
 
     /// The root fields of an operation, in order, those of fragments in the place of the fragment: what the server is
@@ -104,18 +131,19 @@ impl<'a> Document<'a> {
     }
 }
 
-struct Parser<'a> {
+/// Reads tokens, one ahead.
+pub(super) struct Parser<'a> {
     lexer: Lexer<'a>,
-    next: Token<'a>,
+    pub(super) next: Token<'a>,
 }
 
 impl<'a> Parser<'a> {
-    fn advance(&mut self) -> Option<Token<'a>> {
+    pub(super) fn advance(&mut self) -> Option<Token<'a>> {
         let next = self.lexer.next()?;
         Some(std::mem::replace(&mut self.next, next))
     }
 
-    fn name(&mut self) -> Option<&'a str> {
+    pub(super) fn name(&mut self) -> Option<&'a str> {
         match self.advance()? {
             Token::Name(name) => Some(name),
             _ => None,
@@ -123,7 +151,7 @@ impl<'a> Parser<'a> {
     }
 
     /// Passes variable definitions, a type condition and directives.
-    fn skip_to_selections(&mut self) -> Option<()> {
+    pub(super) fn skip_to_selections(&mut self) -> Option<()> {
         loop {
             match self.next {
                 Token::Mark(b'{') => return Some(()),
@@ -135,7 +163,7 @@ impl<'a> Parser<'a> {
     }
 
     /// Passes whatever stands between the bracket that is next and its partner.
-    fn skip_balanced(&mut self) -> Option<()> {
+    pub(super) fn skip_balanced(&mut self) -> Option<()> {
         let mut open = 0usize;
         loop {
             match self.advance()? {
@@ -152,7 +180,7 @@ impl<'a> Parser<'a> {
         }
     }
 
-    fn skip_directives(&mut self) -> Option<()> {
+    pub(super) fn skip_directives(&mut self) -> Option<()> {
         while self.next == Token::Mark(b'@') {
             self.advance()?;
             self.name()?;

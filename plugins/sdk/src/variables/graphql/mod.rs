@@ -3,8 +3,11 @@
 //! A parser of our own, because only operations and root fields are wanted: `graphql-parser` recurses over hostile
 //! nesting and `apollo-parser` builds a syntax tree of the whole document.
 
+mod depth;
 mod document;
 mod lexer;
+
+pub use depth::{DepthError, graphql_depth};
 
 use super::{Value, Variable, body::Kind, query};
 use crate::request::Request;
@@ -24,9 +27,10 @@ pub(crate) struct Operation {
     root_fields: Box<[Box<str>]>,
 }
 
-/// How many operations a GraphQL document has; `None` when it is none.
-pub fn graphql_operations(text: &str) -> Option<usize> {
-    Document::parse(text).map(|document| document.operations.len())
+/// The operations of a GraphQL document, each as `query`, `mutation` or `subscription`; `None` when it is none.
+pub fn graphql_operations(text: &str) -> Option<Vec<&'static str>> {
+    let operations = Document::parse(text)?.operations;
+    Some(operations.iter().map(|operation| operation.kind).collect())
 }
 
 pub(super) fn answer<'a>(

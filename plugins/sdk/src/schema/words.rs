@@ -1,9 +1,12 @@
 //! Words for schema violations, in APISIX's manner: what was expected and what came.
 
-use jsonschema::{ValidationError, error::TypeKind, error::ValidationErrorKind as Violation};
-use serde_json::Value;
+use jsonschema::{
+    JsonType, ValidationError, error::TypeKind, error::ValidationErrorKind as Violation,
+};
+use serde_json::{Map, Value};
 
-use super::problem::{Problem, frames, member};
+use super::path::{frames, member};
+use crate::build::BuildError;
 
 /// Longest value that is repeated in a message, in characters.
 const SHOWN: usize = 80;
@@ -23,11 +26,11 @@ pub(super) fn rank(error: &ValidationError<'_>) -> u8 {
     }
 }
 
-/// The violation as a problem of the document `root`.
-pub(super) fn problem(error: &ValidationError<'_>, root: &Value) -> Problem {
+/// The violation in words, with the pointer to what is to blame in the document `root`.
+pub(super) fn describe(error: &ValidationError<'_>, root: &Value) -> BuildError {
     let outer = error.instance_path().as_str();
     let (reason, path) = reason(error, root);
-    Problem::framed(&frames(outer, Some(root)), &path, &reason)
+    BuildError::new(path, format!("{}{reason}", frames(outer, Some(root))))
 }
 
 /// What is wrong, and the pointer to the innermost value that is to blame.
@@ -46,16 +49,25 @@ fn reason(error: &ValidationError<'_>, root: &Value) -> (String, String) {
             let name = property.as_str().unwrap_or_default();
             return (format!("property {name:?} is required"), member(path, name));
         }
-        Violation::AdditionalProperties { unexpected } => {
-            let path = unexpected
-                .first()
-                .map_or_else(|| path.to_owned(), |name| member(path, name));
+        Violation::AdditionalProperties { unexpected }
+        | Violation::UnevaluatedProperties { unexpected } => return surplus(unexpected, path),
+        // What an object that has no properties at all says of the first one.
+        Violation::FalseSchema
+            if error
+                .schema_path()
+                .as_str()
+                .ends_with("/additionalProperties") =>
+        {
+            let members = root.pointer(path).and_then(Value::as_object);
+            let names: Vec<_> = members.into_iter().flat_map(Map::keys).cloned().collect();
+            return surplus(&names, path);
+        }
+        Violation::PropertyNames { error: inner } => {
+            let name = inner.instance().as_str().unwrap_or_default();
+            let text = of_value(inner.kind(), inner.instance());
             return (
-                format!(
-                    "additional properties forbidden, found {}",
-                    unexpected.join(", ")
-                ),
-                path,
+                format!("property name {name:?} is refused: {text}"),
+                member(path, name),
             );
         }
         kind => of_value(kind, error.instance()),
@@ -135,10 +147,23 @@ fn of_value(kind: &Violation, value: &Value) -> String {
             Some(names) => format!("these properties exclude each other: {names}"),
             None => "value wasn't supposed to match schema".to_owned(),
         },
+        Violation::FalseSchema => "no value is allowed here".to_owned(),
         // What is left (content encodings, references, …) no schema here uses; the library's words
         // serve, without the value.
         other => format!("the rule {:?} is not met", other.keyword()),
     }
+}
+
+/// Properties that do not exist; the first one is pointed at.
+fn surplus(names: &[String], path: &str) -> (String, String) {
+    let place = names
+        .first()
+        .map_or_else(|| path.to_owned(), |name| member(path, name));
+    let text = format!(
+        "additional properties forbidden, found {}",
+        names.join(", ")
+    );
+    (text, place)
 }
 
 /// None of the alternatives fits: name the one that came closest, or the fields that were missing.
@@ -148,6 +173,30 @@ fn alternatives(
     path: &str,
     root: &Value,
 ) -> (String, String) {
+    // That it might have been left out helps nobody who wrote something.
+    let some: Vec<_> = context
+        .iter()
+        .filter(|branch| !only_null(branch, path))
+        .collect();
+    if let [only] = some.as_slice()
+        && context.len() > 1
+    {
+        return match foremost(only) {
+            Some(error) => within(error, path, root),
+            None => (text.to_owned(), path.to_owned()),
+        };
+    }
+    let context = some;
+    let values: Vec<_> = context
+        .iter()
+        .filter_map(|branch| values_at(branch, path))
+        .collect();
+    if values.len() == context.len() && !values.is_empty() {
+        let got = root.pointer(path).map(shown).unwrap_or_default();
+        let values = values.join(", ");
+        let text = format!("matches none of the enum values: expected one of {values}, got {got}");
+        return (text, path.to_owned());
+    }
     let missing: Vec<_> = context
         .iter()
         .map(|branch| missing_at(branch, path))
@@ -186,7 +235,7 @@ fn alternatives(
     let closest = context
         .iter()
         .filter(|branch| wrong_type_at(branch, path).is_none())
-        .filter_map(|branch| branch.first())
+        .filter_map(|branch| foremost(branch))
         .reduce(|best, other| {
             if depth(other) > depth(best) {
                 other
@@ -196,13 +245,43 @@ fn alternatives(
         });
     match closest {
         Some(error) => {
-            let (inner, place) = reason(error, root);
-            let all = frames(error.instance_path().as_str(), Some(root));
-            let outer = frames(path, Some(root));
-            let between = all.strip_prefix(outer.as_str()).unwrap_or_default();
-            (format!("{text}: {between}{inner}"), place)
+            let (inner, place) = within(error, path, root);
+            (format!("{text}: {inner}"), place)
         }
         None => (text.to_owned(), path.to_owned()),
+    }
+}
+
+/// What is wrong inside of the value at `path`, framed from there on.
+fn within(error: &ValidationError<'_>, path: &str, root: &Value) -> (String, String) {
+    let (inner, place) = reason(error, root);
+    let all = frames(error.instance_path().as_str(), Some(root));
+    let outer = frames(path, Some(root));
+    let between = all.strip_prefix(outer.as_str()).unwrap_or_default();
+    (format!("{between}{inner}"), place)
+}
+
+/// The violation of an alternative that is named first.
+fn foremost<'a, 'e>(branch: &'a [ValidationError<'e>]) -> Option<&'a ValidationError<'e>> {
+    branch.iter().min_by_key(|error| rank(error))
+}
+
+/// Whether the alternative is `null`.
+fn only_null(branch: &[ValidationError<'_>], path: &str) -> bool {
+    matches!(branch, [error] if error.instance_path().as_str() == path
+        && matches!(error.kind(), Violation::Type { kind: TypeKind::Single(JsonType::Null) }))
+}
+
+/// The values that an alternative asks for, if that is all that speaks against it.
+fn values_at(branch: &[ValidationError<'_>], path: &str) -> Option<String> {
+    let [.., error] = branch else { return None };
+    let at = branch
+        .iter()
+        .all(|error| error.instance_path().as_str() == path);
+    match error.kind() {
+        Violation::Constant { expected_value } if at => Some(expected_value.to_string()),
+        Violation::Enum { options } if at => Some(listed(options)),
+        _ => None,
     }
 }
 
@@ -271,6 +350,7 @@ fn expected_type(kind: &TypeKind) -> String {
         TypeKind::Single(one) => one.to_string(),
         TypeKind::Multiple(set) => set
             .iter()
+            .filter(|one| *one != JsonType::Null)
             .map(|one| one.to_string())
             .collect::<Vec<_>>()
             .join(" or "),
@@ -292,6 +372,7 @@ fn listed(options: &Value) -> String {
     let options = options.as_array().map(Vec::as_slice).unwrap_or_default();
     options
         .iter()
+        .filter(|option| !option.is_null())
         .map(Value::to_string)
         .collect::<Vec<_>>()
         .join(", ")
