@@ -1,6 +1,8 @@
 //! How servers that are not this gateway would read a path. Routes have to agree on all readings, or a rule on one of them
 //! could be walked around by the spelling of another. Only paths with [`Doubts`] come here.
 
+use std::borrow::Cow;
+
 use super::{BadTarget, DoubleSlash, Doubts, Options, Policy, before, decoded, is_dots, split};
 
 /// Servers that decode more often than this are not reckoned with: what is encoded deeper is refused.
@@ -22,7 +24,7 @@ pub fn readings(
     let (written, _) = split(target);
     let mut doubts = doubts;
     if doubts.has(Doubts::DOUBLE_ENCODING) {
-        let path = decoded_on(decode(written, b"/"))?;
+        let path = decoded_on(decode(&cut(written, options), b"/"))?;
         if path.contains(&b'\\') && options.backslash != Policy::Pass {
             doubts |= Doubts::BACKSLASH;
         }
@@ -66,17 +68,13 @@ pub(super) fn goes_up_alike(written: &[u8], options: Options) -> Result<bool, Ba
 
 /// The path as a server reads it that differs from the gateway in what `part` says.
 fn reading(written: &[u8], options: Options, part: Doubts) -> Result<Box<str>, BadTarget> {
-    let mut path = written.to_vec();
-    if options.like_servlet {
-        path = without_parameters(&path);
-    }
     let separates = options.keep_encoded_slash == part.has(Doubts::ENCODED_SLASH);
     let slash = match (separates, options.keep_encoded_slash) {
         (true, _) => "/",
         (false, true) => "%2F",
         (false, false) => NO_SEPARATOR,
     };
-    path = decode(&path, slash.as_bytes());
+    let mut path = decode(&cut(written, options), slash.as_bytes());
     if part.has(Doubts::DOUBLE_ENCODING) {
         path = decoded_on(path)?;
     }
@@ -125,6 +123,14 @@ fn decode(text: &[u8], slash: &[u8]) -> Vec<u8> {
         }
     }
     out
+}
+
+/// The path less what the gateway itself cuts off before it decodes.
+fn cut(written: &[u8], options: Options) -> Cow<'_, [u8]> {
+    match options.like_servlet {
+        true => Cow::Owned(without_parameters(written)),
+        false => Cow::Borrowed(written),
+    }
 }
 
 fn without_parameters(path: &[u8]) -> Vec<u8> {
