@@ -5,7 +5,9 @@ mod barred;
 mod checks;
 mod consumers;
 mod dependents;
+mod judge;
 mod metadata;
+mod plugin_sets;
 mod plugins;
 mod refusal;
 mod route;
@@ -25,9 +27,9 @@ pub use secrets::Unresolved;
 pub use workshop::Workshop;
 
 use crate::{
-    chain::{Chain, Entry, Level},
+    chain::{Chain, Entry},
     matcher::{Matcher, SessionMatcher, SessionSpec},
-    model::{self, Kind, ResourceKey},
+    model::{Kind, ResourceKey},
     snapshot::{Conduct, ConsumerEntry, Consumers, Route, Snapshot, StreamRoute},
     tls::Certificates,
     upstream::Upstream,
@@ -216,52 +218,6 @@ impl State {
         });
     }
 
-    /// Whether this document would be taken, given all others: what the Admin API asks before it stores one.
-    ///
-    /// # Errors
-    /// The first refusal, of this document or of one that depends on it. What is refused already, whatever becomes of this
-    /// document, does not count.
-    pub fn trial(&self, key: &ResourceKey, content: Bytes) -> Result<(), Refusal> {
-        let mut tried = self.clone();
-        let mut refusals = tried.apply(self.revision, vec![(key.clone(), Some(content))]);
-        refusals.extend(tried.hopeless_secrets(key));
-        if refusals.is_empty() {
-            return Ok(());
-        }
-        let as_it_is = vec![(key.clone(), self.documents.get(key).cloned())];
-        let before = self.clone().apply(self.revision, as_it_is);
-        let mut new = refusals
-            .into_iter()
-            .filter(|r| r.key == *key || !before.contains(r));
-        new.next().map_or(Ok(()), Err)
-    }
-
-    /// References to documents that do not exist. A store that takes single writes keeps them from arising, and a forced
-    /// delete may leave them on purpose; in a file they are mistakes. So are references to secrets that nothing can resolve.
-    pub fn dangling(&self) -> Vec<Refusal> {
-        let exists = |key: &ResourceKey| self.documents.contains_key(key);
-        let mut refusals = self.all_hopeless_secrets();
-        for key in self.dependents.dangling(exists) {
-            let document = self
-                .documents
-                .get(&key)
-                .and_then(|d| serde_json::from_slice::<Value>(d).ok());
-            let references = model::references(key.kind, &document.unwrap_or_default());
-            let gone = |r: &model::Reference| {
-                !exists(&ResourceKey {
-                    kind: r.kind,
-                    id: r.id.clone(),
-                })
-            };
-            let missing = references.iter().filter(|r| gone(r));
-            refusals.extend(missing.map(|r| Refusal::new(&key, &r.path, r.missing())));
-            if key.owner().is_some_and(|owner| !exists(&owner)) {
-                refusals.push(Refusal::new(&key, "", "consumer not found".to_owned()));
-            }
-        }
-        refusals
-    }
-
     fn compile(&mut self, dirty: &BTreeSet<ResourceKey>, refusals: &mut Vec<Refusal>) {
         let mut routes = route::Batch::default();
         let (mut consumers, mut globals, mut streams) = (false, false, false);
@@ -328,82 +284,6 @@ impl State {
             let sealer = &self.workshop.sealer;
             refusal.message = sealer.hushed(place, &document, &refusal.path, message);
         }
-    }
-
-    /// The typed model of a stored document; `None` when it was deleted.
-    fn decode<T: serde::de::DeserializeOwned>(
-        &self,
-        key: &ResourceKey,
-    ) -> Result<Option<(T, Value)>, Refusal> {
-        let Some(content) = self.documents.get(key) else {
-            return Ok(None);
-        };
-        let document: Value = serde_json::from_slice(content)
-            .map_err(|e| Refusal::new(key, "", format!("it is not JSON: {e}")))?;
-        unsealed(key, content, &document)?;
-        let decoded =
-            model::checked(key.kind, &document).map_err(|p| Refusal::of_problem(key, p))?;
-        Ok(Some((decoded, document)))
-    }
-
-    fn judge(&self, key: &ResourceKey) -> Result<(), Refusal> {
-        let Some(content) = self.documents.get(key) else {
-            return Ok(());
-        };
-        let document: Value = serde_json::from_slice(content)
-            .map_err(|e| Refusal::new(key, "", format!("it is not JSON: {e}")))?;
-        unsealed(key, content, &document)?;
-        model::check(key.kind, &document).map_err(|p| Refusal::of_problem(key, p))?;
-        if key.kind == Kind::Secret {
-            secrets::judge_manager(&document).map_err(|(path, why)| {
-                let message = format!("invalid configuration: {why} (at {path})");
-                Refusal::new(key, path, message)
-            })?;
-        }
-        Ok(())
-    }
-
-    fn compile_plugin_config(&mut self, key: &ResourceKey) -> Result<(), Refusal> {
-        let id: Arc<str> = key.id.to_shared();
-        match self.decode::<model::PluginConfig>(key)? {
-            Some((decoded, _)) => {
-                let entries = self.entries(key, &decoded.plugins, Level::PluginConfig)?;
-                self.plugin_configs.insert(id, Arc::new(entries));
-            }
-            None => {
-                self.plugin_configs.remove(&id);
-                self.instances.forget(key);
-            }
-        }
-        Ok(())
-    }
-
-    fn compile_global_rule(&mut self, key: &ResourceKey) -> Result<(), Refusal> {
-        let id: Arc<str> = key.id.to_shared();
-        match self.decode::<model::GlobalRule>(key)? {
-            Some((decoded, _)) => {
-                let entries = self.entries(key, &decoded.plugins, Level::Global)?;
-                self.global_parts.insert(id, Arc::new(entries));
-            }
-            None => {
-                self.global_parts.remove(&id);
-                self.instances.forget(key);
-            }
-        }
-        Ok(())
-    }
-
-    /// One chain of all global rules. A plugin that stands in several of them does not run at all, as in APISIX: which
-    /// configuration should count cannot be told.
-    fn gather_globals(&mut self) {
-        let all: Vec<&Entry> = self
-            .global_parts
-            .values()
-            .flat_map(|part| part.iter())
-            .collect();
-        let once = |e: &&&Entry| all.iter().filter(|other| other.name == e.name).count() == 1;
-        let entries = all.iter().filter(once).map(|e| (*e).clone()).collect();
-        self.global = Arc::new(Chain::compile(ChainOf::Global, entries));
     }
 
     /// The snapshot of the state as it is.
@@ -481,19 +361,5 @@ impl State {
     /// Where plugins and upstreams come from.
     pub fn workshop(&self) -> &Arc<Workshop> {
         &self.workshop
-    }
-}
-
-/// What is encrypted and was not opened must not serve as if it were the secret.
-fn unsealed(key: &ResourceKey, content: &Bytes, document: &Value) -> Result<(), Refusal> {
-    match crate::secret::sealed_place(content, document) {
-        None => Ok(()),
-        Some(path) => Err(Refusal::new(
-            key,
-            &path,
-            format!(
-                "it is encrypted, and neither a key of data_encryption.keyring nor that of lists opens it (at {path})"
-            ),
-        )),
     }
 }

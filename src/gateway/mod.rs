@@ -9,6 +9,7 @@ mod drain;
 mod edge;
 mod error_log;
 mod explain;
+mod figures;
 mod handover;
 mod handshakes;
 mod memory;
