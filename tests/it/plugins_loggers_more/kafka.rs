@@ -35,6 +35,7 @@ struct Cluster {
 
 impl Cluster {
     /// `None`, with a line that says so, where the library is not installed.
+    #[allow(clippy::print_stdout, reason = "a skipped test says so")]
     async fn start() -> Option<Self> {
         let has = |python: &&str| {
             let asked = Command::new(python)

@@ -66,7 +66,7 @@ impl Datagrams {
 /// A server that takes connections and reads each as it comes.
 struct Connections {
     port: u16,
-    pieces: mpsc::UnboundedReceiver<(usize, String)>,
+    pieces: mpsc::Receiver<(usize, String)>,
     serving: JoinHandle<()>,
 }
 
@@ -82,7 +82,7 @@ impl Connections {
     async fn serve(tls: Option<TlsAcceptor>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let (to, pieces) = mpsc::unbounded_channel();
+        let (to, pieces) = mpsc::channel(1000);
         let serving = tokio::spawn(async move {
             let mut connections = tokio::task::JoinSet::new();
             for number in 0.. {
@@ -125,19 +125,20 @@ impl Drop for Connections {
 async fn read(
     mut stream: impl tokio::io::AsyncRead + Unpin,
     number: usize,
-    to: mpsc::UnboundedSender<(usize, String)>,
+    to: mpsc::Sender<(usize, String)>,
 ) {
     let mut line = Vec::new();
     while let Ok(byte) = stream.read_u8().await {
         match byte {
             b'\n' => {
                 let text = String::from_utf8(std::mem::take(&mut line)).unwrap();
-                to.send((number, text)).ok();
+                to.send((number, text)).await.ok();
             }
             byte => line.push(byte),
         }
     }
     if !line.is_empty() {
-        to.send((number, String::from_utf8(line).unwrap())).ok();
+        let rest = String::from_utf8(line).unwrap();
+        to.send((number, rest)).await.ok();
     }
 }
