@@ -497,19 +497,47 @@ limits:
   connections_per_client: 900
   requests_per_connection: 800
   tls_handshake_timeout: 9
-  http2: {{streams: 100, stream_window: 70000, connection_window: 70000}}
+  http2:
+    streams: 100
+    stream_window: 70000
+    connection_window: 70000
+    resets: 9
+    control_frames: 99
+    continuation_frames: 1
 trusted_addresses: [10.0.0.1]
 router:
   mode: radixtree_uri
   delete_uri_tail_slash: true
   normalize_uri_like_servlet: true
   match_uri_encoded_slash: true
-upstream: {{keepalive_pool_size: 10, ca_file: /nowhere, dns: {{servers: [127.0.0.1]}}}}
+paths:
+  encoded_slash: refuse
+  parameters: refuse
+  double_encoding: pass
+  backslash: refuse
+  double_slash: refuse
+  dot_segments: refuse
+  forward: normalised
+upstream:
+  keepalive_pool_size: 10
+  ca_file: /nowhere
+  dns: {{servers: [127.0.0.1]}}
+  limits: {{header_bytes: 2048, header_count: 9, interim_responses: 9}}
+  unix_sockets: ["{folder}"]
+acme:
+  directory: https://ca.test/directory
+  ca_file: /nowhere
+  contact: [a@a.test]
+  terms_of_service_agreed: true
+  external_account: {{key_id: one, hmac_key: aGVsbG8td29ybGQtaGVsbG8td29ybGQ}}
+  challenge: tls-alpn-01
+  renew_before: 86400
+  certificates: [{{domains: [a.test]}}]
 server_header: other
 server_tokens: false
 show_upstream_status_in_response_header: true
 shutdown: {{drain_timeout: 1, readiness_delay: 1}}
-store: {{kind: file, file: /nowhere}}
+store: {{kind: memory, file: /nowhere}}
 admin:
   enabled: false
   keys: [{{name: a, key: b, role: viewer}}]
