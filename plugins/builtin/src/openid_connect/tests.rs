@@ -88,11 +88,11 @@ fn what_would_not_be_done_is_refused() {
         ),
         (
             json!({"session": {"secret": "0123456789abcdef", "storage": "redis", "redis": {"port": 0}}}),
-            "/session",
+            "/session/redis/port",
         ),
         (
             json!({"session": {"secret": "0123456789abcdef", "storage": "redis", "redis": {"pool": "x"}}}),
-            "/session",
+            "/session/redis/pool",
         ),
         (
             json!({"authorization_params": {"request_uri": "x"}}),
