@@ -1,6 +1,5 @@
 //! What requests leave behind: loggers, their queue, and servers that are slow, absent or gone.
 
-use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -332,55 +331,4 @@ async fn rsyslog_understands_the_messages_of_syslog() {
         })
         .await;
     }
-}
-
-/// A mock cluster of librdkafka: the real protocol. It prints its address, then each message of the topic.
-const KAFKA: &str = r#"
-import sys
-from confluent_kafka import Consumer, Producer
-p = Producer({"bootstrap.servers": "localhost:1", "test.mock.num.brokers": "1"})
-p.produce("logs", b"first"); p.flush(10)
-address = [str(b).split("/")[0] for b in p.list_topics(timeout=10).brokers.values()][0]
-print(address, flush=True)
-c = Consumer({"bootstrap.servers": address, "group.id": "g", "auto.offset.reset": "earliest"})
-c.subscribe(["logs"])
-while True:
-    m = c.poll(0.2)
-    if m is not None and not m.error():
-        print((m.key() or b"").decode() + " " + m.value().decode(), flush=True)
-"#;
-
-#[tokio::test(flavor = "multi_thread")]
-async fn kafka_takes_the_messages_of_kafka_logger() {
-    let installed = Command::new("python3")
-        .args(["-c", "import confluent_kafka"])
-        .stderr(Stdio::null())
-        .status();
-    if !installed.is_ok_and(|status| status.success()) {
-        println!("skipped: python3 has no confluent_kafka (PyPI confluent-kafka)");
-        return;
-    }
-    let python = Command::new("python3")
-        .args(["-c", KAFKA])
-        .stdout(Stdio::piped())
-        .spawn();
-    let mut cluster = Peer(python.unwrap());
-    let mut lines = BufReader::new(cluster.0.stdout.take().unwrap()).lines();
-    let address = lines.next().unwrap().unwrap();
-    let (host, port) = address.rsplit_once(':').unwrap();
-    let (gateway, upstream) = (Gateway::start().await, Upstream::answering("ok").await);
-    let logger = json!({
-        "brokers": [{"host": host, "port": port.parse::<u16>().unwrap()}], "kafka_topic": "logs", "key": "k",
-        "batch_max_size": 1, "timeout": 10, "log_format": {"uri": "$uri"},
-    });
-    route(&gateway, &upstream, json!({ "kafka-logger": logger })).await;
-    gateway.get("/a").await.expect_status(200);
-    let expected = "k {\"uri\":\"/a\",\"route_id\":\"1\"}";
-    let message = tokio::task::spawn_blocking(move || {
-        lines.map(Result::unwrap).find(|line| line == expected)
-    });
-    let message = tokio::time::timeout(PATIENCE * 2, message)
-        .await
-        .expect("a message");
-    assert!(message.unwrap().is_some(), "the cluster ended");
 }

@@ -12,6 +12,8 @@ use crossway_sdk::{
     build::{BuildCx, BuildError},
     exchange::Exchange,
     expr::Expression,
+    route::RouteInfo,
+    stream::StreamSession,
 };
 use serde::{Deserialize as _, Serialize, Serializer, ser::SerializeMap as _};
 use serde_json::{Map, Value};
@@ -150,6 +152,22 @@ impl Recorder {
         self.with(ex, |part| line(&part))
     }
 
+    /// The entry of a stream session that is over, as JSON. There is no default entry of a session: `None` without
+    /// `log_format`, as in APISIX.
+    pub(crate) fn session(&self, session: &StreamSession) -> Option<Line> {
+        let entry = Customized {
+            format: self.format.as_ref()?,
+            source: Source {
+                from: session,
+                request_body: None,
+                response_body: None,
+            },
+            route: session.route.as_deref(),
+            unmatched: self.unmatched,
+        };
+        Some(line(&entry))
+    }
+
     /// As [`Self::entry`], in a form of the caller's.
     pub(crate) fn with<R>(&self, ex: &mut Exchange<'_>, make: impl FnOnce(Part<'_>) -> R) -> R {
         self.lend_body(ex);
@@ -222,15 +240,36 @@ impl Serialize for Part<'_> {
             };
             return entry.serialize(to);
         };
+        let entry = Customized {
+            format,
+            source: self.source(),
+            route: self.ex.request.route.as_deref(),
+            unmatched: self.recorder.unmatched,
+        };
+        entry.serialize(to)
+    }
+}
+
+/// An entry with a format of its own: the fields of the format, and whose request or session it is.
+struct Customized<'a> {
+    format: &'a Format,
+    source: Source<'a>,
+    route: Option<&'a RouteInfo>,
+    unmatched: Option<&'static str>,
+}
+
+impl Serialize for Customized<'_> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let (format, source) = (self.format, self.source);
         let mut object = to.serialize_map(None)?;
-        let Some(route) = &self.ex.request.route else {
-            format.write::<S>(self.source(), &[], &mut object)?;
-            if let Some(name) = self.recorder.unmatched.filter(|_| !format.has("route_id")) {
+        let Some(route) = self.route else {
+            format.write::<S>(source, &[], &mut object)?;
+            if let Some(name) = self.unmatched.filter(|_| !format.has("route_id")) {
                 object.serialize_entry("route_id", name)?;
             }
             return object.end();
         };
-        format.write::<S>(self.source(), &["route_id", "service_id"], &mut object)?;
+        format.write::<S>(source, &["route_id", "service_id"], &mut object)?;
         if let Some(service) = &route.service_id {
             object.serialize_entry("service_id", &**service)?;
         }

@@ -6,6 +6,9 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 /// Sends entries to a syslog server, in the format of RFC 5424.
+///
+/// On a stream route there is an entry for each session, with the fields of `log_format`; without `log_format`, here or in
+/// the metadata, there are no entries of sessions. What is said of bodies is for requests alone.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Config {

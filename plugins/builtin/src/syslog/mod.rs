@@ -1,4 +1,4 @@
-//! `syslog`: entries to a syslog server, in the format of RFC 5424.
+//! `syslog`: entries of requests and of stream sessions to a syslog server, in the format of RFC 5424.
 
 mod config;
 mod message;
@@ -8,10 +8,13 @@ mod tests;
 use crate::logger::{self, Line, Recorder, Tcp, TcpOptions, Udp};
 use config::SockType;
 use crossway_sdk::{
-    batch::{Queue, Sink, SinkError},
+    batch::{Origin, Queue, Sink, SinkError},
     prelude::*,
 };
-use std::time::{Duration, SystemTime};
+use std::{
+    sync::Once,
+    time::{Duration, SystemTime},
+};
 
 pub use config::Config;
 
@@ -20,6 +23,8 @@ pub struct Syslog {
     recorder: Recorder,
     queue: Queue<Server>,
     drop_limit: usize,
+    /// Whether it was said that entries of sessions need a format.
+    formless: Once,
 }
 
 enum Server {
@@ -49,6 +54,7 @@ impl Sink for Server {
 impl Plugin for Syslog {
     const NAME: &'static str = "syslog";
     const PRIORITY: i32 = 401;
+    const SCOPES: Scopes = Scopes::HTTP.union(Scopes::STREAM);
     type Config = Config;
 
     fn build(config: Config, cx: &BuildCx<'_>) -> Result<Self, BuildError> {
@@ -71,10 +77,16 @@ impl Plugin for Syslog {
                 keep: config.pool_size,
             })?),
         };
+        // The names that the queues have in APISIX.
+        let name = match cx.resource().starts_with("stream_routes/") {
+            true => "stream sys logger",
+            false => "sys logger",
+        };
         Ok(Self {
             recorder,
-            queue: Queue::new(cx, "sys logger", &config.batch, server),
+            queue: Queue::new(cx, name, &config.batch, server),
             drop_limit: config.drop_limit,
+            formless: Once::new(),
         })
     }
 
@@ -104,9 +116,25 @@ impl Plugin for Syslog {
 
     fn log(&self, ex: &mut Exchange<'_>) {
         let entry = self.recorder.entry(ex);
-        let message = message::of(&ex.request.host, SystemTime::now(), &entry);
+        self.push(&ex.request.host, &entry, &*ex.request);
+    }
+
+    fn stream_log(&self, ex: &mut StreamExchange<'_>) {
+        match self.recorder.session(ex.session) {
+            // A session has no host.
+            Some(entry) => self.push("", &entry, &*ex.session),
+            None => self.formless.call_once(|| {
+                tracing::error!("syslog's log_format is not set: there are no entries of sessions");
+            }),
+        }
+    }
+}
+
+impl Syslog {
+    fn push<'o>(&self, host: &str, entry: &[u8], origin: impl Into<Origin<'o>>) {
+        let message = message::of(host, SystemTime::now(), entry);
         if message.len() <= self.drop_limit {
-            self.queue.push(message, &*ex.request);
+            self.queue.push(message, origin);
         } else {
             tracing::warn!(
                 bytes = message.len(),

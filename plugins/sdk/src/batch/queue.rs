@@ -12,6 +12,7 @@ use crate::{
     finish::{Finish, Finishers},
     flow::BoxFuture,
     request::Request,
+    stream::StreamSession,
 };
 use parking_lot::Mutex;
 use std::{
@@ -41,6 +42,15 @@ impl<'a> From<&'a Request> for Origin<'a> {
         Self {
             route: request.route.as_ref().map_or("", |route| &*route.id),
             server: Some(request.server.ip()),
+        }
+    }
+}
+
+impl<'a> From<&'a StreamSession> for Origin<'a> {
+    fn from(session: &'a StreamSession) -> Self {
+        Self {
+            route: session.route.as_ref().map_or("", |route| &*route.id),
+            server: Some(session.server.ip()),
         }
     }
 }
