@@ -1,13 +1,13 @@
 //! Connections that become something else than HTTP.
 
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::support::{Answer, Connection, Gateway, Upstream};
+use crate::support::{Answer, Connection, Gateway, PATIENCE, Upstream};
 
 const ASKED: &str =
     "GET /ws HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
@@ -42,11 +42,15 @@ async fn hasty_upstream() -> SocketAddr {
 
 async fn expect(connection: &mut Connection, words: &str) {
     let mut came = String::new();
+    let began = Instant::now();
     while !came.ends_with(words) {
         let more = connection
             .read_until_quiet(Duration::from_millis(100))
             .await;
-        assert!(!more.is_empty(), "{words:?} did not come, but {came:?}");
+        assert!(
+            began.elapsed() < PATIENCE,
+            "{words:?} did not come, but {came:?}"
+        );
         came.push_str(&String::from_utf8_lossy(&more));
     }
 }
