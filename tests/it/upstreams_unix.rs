@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::support::{Gateway, PATIENCE, Say, Scripted, wait_until};
+use crate::support::{Gateway, PATIENCE, Say, Scripted, eventually, wait_until};
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
@@ -53,8 +53,10 @@ async fn requests_and_checks_reach_a_node_on_a_unix_socket_and_its_connection_is
     })
     .await;
     drop(node);
-    let gone = gateway.get("/x").await;
-    assert!([502, 503].contains(&gone.status), "{}", gone.status);
+    eventually("the node is missed", PATIENCE, async || {
+        matches!(gateway.get("/x").await.status, 502 | 503)
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,7 +3,7 @@
 use crate::kafka_logger::{Broker, ProducerType};
 use crossway_sdk::batch::{BatchConfig, BatchMetadata};
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// Ships the gateway's own log. It is told what to do by its metadata alone; a place of use has nothing to say.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -164,7 +164,7 @@ pub(super) struct SkywalkingConfig {
 }
 
 /// Levels of nginx.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "UPPERCASE")]
 #[expect(missing_docs, reason = "they are the levels of that name")]
 pub enum Level {

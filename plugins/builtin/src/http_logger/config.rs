@@ -3,7 +3,7 @@
 use crate::logger::{BodyConfig, FormatConfig};
 use crossway_sdk::batch::BatchConfig;
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// Sends an entry for each request to an HTTP server.
 #[derive(Deserialize, JsonSchema)]
@@ -36,7 +36,7 @@ fn timeout() -> u64 {
 }
 
 /// How entries of a batch are put together.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum ConcatMethod {
     /// One JSON array.

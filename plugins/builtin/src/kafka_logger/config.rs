@@ -3,7 +3,7 @@
 use crate::logger::{BodyConfig, FormatConfig};
 use crossway_sdk::batch::BatchConfig;
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// Sends entries to a topic of Kafka.
@@ -111,7 +111,7 @@ pub(crate) struct Sasl {
 }
 
 /// A mechanism of SASL.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 pub(super) enum Mechanism {
     /// The password itself.
     #[default]
@@ -135,7 +135,7 @@ pub(crate) struct Tls {
 }
 
 /// Whether the gateway waits for the brokers.
-#[derive(Debug, Default, Clone, Copy, Deserialize, JsonSchema)]
+#[derive(Debug, Default, Clone, Copy, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum ProducerType {
     /// It does not.
@@ -146,7 +146,7 @@ pub(crate) enum ProducerType {
 }
 
 /// What a message holds.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum MetaFormat {
     /// The entry in JSON.

@@ -3,7 +3,7 @@
 use crate::logger::{BodyConfig, FormatConfig};
 use crossway_sdk::batch::BatchConfig;
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// Sends entries to a syslog server, in the format of RFC 5424.
 ///
@@ -48,7 +48,7 @@ pub struct Config {
 }
 
 /// How a syslog server is spoken to.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum SockType {
     /// By TCP, messages one after another, each ended by a line feed (RFC 6587 §3.4.2).

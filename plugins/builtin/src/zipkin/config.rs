@@ -22,7 +22,7 @@ pub struct Config {
     /// Which spans there are. 2: one of the request, and in it one until the response began and one of the response. 1: one of the
     /// request, and in it those of the phases `rewrite`, `access` and `proxy`, and in the last one `body_filter`.
     #[serde(default = "span_version")]
-    #[schemars(extend("enum" = [1, 2]))]
+    #[schemars(range(min = 1, max = 2))]
     pub(super) span_version: u8,
 }
 
