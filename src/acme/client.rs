@@ -4,7 +4,7 @@
 use super::{Time, now};
 use bytes::Bytes;
 use crossway_sdk::client::Client;
-use http::{HeaderMap, Request, StatusCode, header::RETRY_AFTER};
+use http::{HeaderMap, HeaderValue, Request, StatusCode, header::RETRY_AFTER};
 use instant_acme::{BodyWrapper, BytesResponse, Error, HttpClient};
 use parking_lot::Mutex;
 use std::{pin::Pin, sync::Arc, time::Duration};
@@ -14,7 +14,7 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 /// An answer has so many bytes at most.
 const MAX_ANSWER: usize = 1 << 20;
 /// No authority is believed that it wants to be left alone for longer.
-const LONGEST: Time = 7 * 86_400;
+pub(super) const LONGEST: Time = 7 * 86_400;
 
 /// An answer that was no success.
 #[derive(Clone, Copy, Debug)]
@@ -65,11 +65,18 @@ impl Wire {
         let answer = self.client.send(request, TIMEOUT, MAX_ANSWER).await;
         let answer = answer.map_err(|e| Error::Other(Box::new(e)))?;
         let status = answer.status();
+        let now = now();
+        let again = again(answer.headers(), now);
         if status.is_client_error() || status.is_server_error() {
-            let again = again(answer.headers(), now());
             *self.refusal.lock() = Some(Refusal { status, again });
         }
-        let (parts, body) = answer.into_parts();
+        let (mut parts, body) = answer.into_parts();
+        // The library adds it to the clock as it stands.
+        parts.headers.remove(RETRY_AFTER);
+        if let Some(again) = again {
+            let wait = HeaderValue::from(again.saturating_sub(now));
+            parts.headers.insert(RETRY_AFTER, wait);
+        }
         Ok(BytesResponse {
             parts,
             body: Box::new(body),

@@ -11,10 +11,11 @@ use super::{
     shelf::{Found, Kept, SSLS, Shelf, find},
 };
 use crate::{store::Store, tls::Pair};
-use futures::StreamExt;
+use futures::{FutureExt, StreamExt};
 use parking_lot::Mutex;
 use std::{
     collections::BTreeSet,
+    panic::AssertUnwindSafe,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -293,7 +294,11 @@ impl Keeper {
         attempts.began(now);
         self.ledger.keep_attempts(&wanted.id, attempts).await?;
         tracing::info!(names = ?wanted.names, challenge = wanted.challenge.as_str(), "a certificate is ordered");
-        let issued = self.issue.order(wanted).await?;
+        // The library panics at some answers that no authority should give. The next order must still come.
+        let order = AssertUnwindSafe(self.issue.order(wanted)).catch_unwind();
+        let issued = order
+            .await
+            .unwrap_or_else(|_| Err(Trouble::own("the dialogue with the authority broke down")))?;
         let pair = Pair::from_pem(&issued.chain, &issued.key).map_err(Trouble::own)?;
         let validity = pair.validity();
         let validity = validity.ok_or_else(|| Trouble::own("what was issued cannot be read"))?;

@@ -116,7 +116,8 @@ impl Orders {
         match order.poll_ready(&patience).await {
             Ok(OrderStatus::Ready) => {}
             Ok(_) => return Err(refused(&mut order, None).await.into()),
-            Err(Error::Api(problem)) => {
+            // Without an error of the order it is the question that was refused.
+            Err(Error::Api(problem)) if order.state().error.is_some() => {
                 return Err(refused(&mut order, Some(words(&problem))).await.into());
             }
             Err(error) => return Err(error.into()),

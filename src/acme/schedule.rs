@@ -1,7 +1,7 @@
 //! When to order: ahead of the end of a certificate, and after failures less and less often. Pure: the clock and chance come in
 //! as parameters.
 
-use super::{Time, Trouble};
+use super::{Time, Trouble, client::LONGEST};
 use serde::{Deserialize, Serialize};
 
 /// So many orders at most are placed for a certificate within [`WINDOW`], whatever became of them. Authorities bound failures
@@ -48,7 +48,12 @@ impl Attempts {
             .checked_sub(MOST_ORDERS)
             .and_then(|at| recent.get(at));
         let room = full.map_or(now, |oldest| oldest.saturating_add(WINDOW));
-        room.max(self.not_before)
+        // No wait is as long as that: the clock was set back.
+        let is_past_belief = self.not_before > now.saturating_add(LONGEST);
+        match is_past_belief {
+            true => room,
+            false => room.max(self.not_before),
+        }
     }
 
     /// Orders that count. A clock that was set back must not make them count for ever.
@@ -99,6 +104,15 @@ mod tests {
             what: "no".to_owned(),
             again: None,
         }
+    }
+
+    #[test]
+    fn a_clock_that_was_set_back_is_not_waited_for() {
+        let mut attempts = Attempts::default();
+        attempts.failed(NOW + 365 * DAY, &refused(), 0.5);
+        assert_eq!(attempts.next(NOW), NOW);
+        attempts.failed(NOW, &refused(), 0.5);
+        assert!(attempts.next(NOW) > NOW);
     }
 
     #[test]

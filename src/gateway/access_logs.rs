@@ -49,11 +49,14 @@ impl AccessLogs {
         &self,
         settings: &settings::AccessLog,
     ) -> Result<Option<Arc<AccessLog>>, Failure> {
-        let kept = self.kept.lock();
-        match kept.settings == *settings {
-            true => Ok(kept.now.clone()),
-            false => open(settings, &self.dropped),
+        let mut kept = self.kept.lock();
+        if kept.settings == *settings {
+            return Ok(kept.now.clone());
         }
+        let log = open(settings, &self.dropped)?;
+        // Its file may be moved before it is taken.
+        kept.former.extend(log.iter().map(Arc::downgrade));
+        Ok(log)
     }
 
     /// Goes over to the one that these settings want.

@@ -237,7 +237,10 @@ impl<'t> Rewrite<'t> {
             }
         }
         self.close(false)?;
-        if self.empty && self.up && !readings::goes_up_alike(self.written, self.options)? {
+        if self.empty
+            && self.up
+            && !readings::goes_up_alike(self.written, self.options, Doubts::default())?
+        {
             return Err(BadTarget::AmbiguousDots);
         }
         let path = String::from_utf8(self.out).map_err(|_| BadTarget::NotUtf8)?;

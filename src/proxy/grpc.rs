@@ -2,6 +2,7 @@
 //! in whatever answers them, so the gateway's own answers have one.
 
 use super::InFlight;
+use crate::listener::http::http2::is_grpc;
 use crossway_sdk::flow::Reply;
 use http::{HeaderName, HeaderValue, StatusCode, Version, header};
 use pingora_core::Result;
@@ -76,13 +77,6 @@ fn code(status: StatusCode) -> u16 {
         429 | 502 | 503 | 504 => 14,
         _ => 2,
     }
-}
-
-/// `application/grpc`, with or without `+proto`. `application/grpc-web` is made for HTTP/1.1.
-fn is_grpc(head: &RequestHeader) -> bool {
-    let value = head.headers.get(header::CONTENT_TYPE);
-    let rest = value.and_then(|value| value.as_bytes().strip_prefix(b"application/grpc"));
-    rest.is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';' | b' ')))
 }
 
 #[cfg(test)]

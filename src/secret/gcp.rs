@@ -132,9 +132,11 @@ impl Account {
         }
         let unfit = |why: &str| Trouble::from(("/auth_file", why.to_owned()));
         let path = own("/auth_file", gcp.auth_file.as_deref().unwrap_or_default())?;
-        let size = tokio::fs::metadata(&*path).await.map(|file| file.len());
-        if size.is_ok_and(|size| size > MAX_FILE) {
-            return Err(unfit("the file is too large for a service account"));
+        let file = tokio::fs::metadata(&*path).await;
+        if file.is_ok_and(|file| !file.is_file() || file.len() > MAX_FILE) {
+            return Err(unfit(
+                "it is no plain file, or too large for a service account",
+            ));
         }
         let text = tokio::fs::read(&*path).await;
         let text = text.map_err(|e| unfit(&format!("the file cannot be read: {}", e.kind())))?;

@@ -179,6 +179,11 @@ impl Secrets {
             .await
     }
 
+    /// Whether it knows something besides these.
+    pub fn holds_more_than(&self, wanted: &BTreeSet<Wanted>) -> bool {
+        self.held.lock().keys().any(|known| !wanted.contains(known))
+    }
+
     /// Forgets all but these.
     pub fn keep_only(&self, wanted: &BTreeSet<Wanted>) {
         self.held.lock().retain(|known, _| wanted.contains(known));

@@ -35,7 +35,7 @@ pub struct Limits {
     pub keepalive_timeout: Seconds,
     /// Bytes each second that a request body must have on average, after 10 seconds of grace; 0 for no bound. Time in which
     /// the upstream is waited for does not count. Below it the answer is 408. A body that stands still for a minute ends in
-    /// any case. Of a gRPC call over HTTP/2 the minute alone counts, and none once it is answered.
+    /// any case. Of a gRPC call over HTTP/2 the minute alone counts, an hour after its first message, and none once it is answered.
     #[schemars(range(max = 1_073_741_824))]
     #[schemars(extend("x-applies" = "live"))]
     pub body_rate: u64,

@@ -6,7 +6,7 @@ use crate::{
     secret::Wanted,
 };
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -23,16 +23,27 @@ impl Authority {
             look.tick().await;
             let state = self.state.load_full();
             let secrets = &state.workshop().secrets;
-            let due = secrets.due(state.wanted_secrets(), Instant::now());
-            if due.is_empty() {
-                continue;
+            let wanted = state.wanted_secrets();
+            let due = secrets.due(wanted.clone(), Instant::now());
+            // Each manager by itself: one that hangs must not hold up the others.
+            let mut by_manager: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
+            for wanted in due {
+                let of_it = by_manager.entry(wanted.manager.clone()).or_default();
+                of_it.insert(wanted);
             }
-            let changed = secrets.fetch(due, None).await;
-            if !changed.is_empty() {
-                self.secrets_changed(changed).await;
+            let rounds = by_manager.into_values().map(|due| async {
+                let changed = secrets.fetch(due, None).await;
+                if !changed.is_empty() {
+                    self.secrets_changed(changed).await;
+                }
+            });
+            futures::future::join_all(rounds).await;
+            // What nobody refers to any more must not open when somebody refers to it again. Under the lock: what a change that is
+            // under way has fetched is not referred to yet.
+            if secrets.holds_more_than(&wanted) {
+                let _changing = self.changing.lock().await;
+                secrets.keep_only(&self.state.load().wanted_secrets());
             }
-            let _changing = self.changing.lock().await;
-            secrets.keep_only(&self.state.load().wanted_secrets());
         }
     }
 

@@ -20,12 +20,18 @@ fn ssl(names: &[&str], leaf: &crate::support::Leaf) -> Value {
     json!({ "snis": names, "cert": leaf.certificate_pem, "key": leaf.key_pem })
 }
 
-/// Whether nothing of a request went out: the client knew already that its connection takes no more.
+/// Whether nobody has looked at a request: the client knew already that its connection takes no more, or was told so of this
+/// very stream, which lies above the last one that is served (RFC 9113 §6.8).
 fn is_unsent(error: &std::io::Error) -> bool {
     let error = error.get_ref();
-    error
-        .and_then(|e| e.downcast_ref::<hyper::Error>())
-        .is_some_and(|error| error.is_canceled() || error.is_closed())
+    let Some(error) = error.and_then(|e| e.downcast_ref::<hyper::Error>()) else {
+        return false;
+    };
+    let cause = std::error::Error::source(error).and_then(|e| e.downcast_ref::<h2::Error>());
+    let is_above_the_last = cause.is_some_and(|cause| {
+        cause.is_go_away() && cause.is_remote() && cause.reason() == Some(h2::Reason::NO_ERROR)
+    });
+    is_above_the_last || error.is_canceled() || error.is_closed()
 }
 
 #[tokio::test(flavor = "multi_thread")]

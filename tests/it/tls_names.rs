@@ -452,3 +452,24 @@ fn der(tag: u8, content: &[u8]) -> Vec<u8> {
     let length = u16::try_from(content.len()).unwrap().to_be_bytes();
     [&[tag, 0x82, length[0], length[1]], content].concat()
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_preface_of_http_2_over_a_handshake_that_did_not_agree_on_it_is_refused_at_once() {
+    let (gateway, _upstream) = gateway("listen: {h2c: true}\n").await;
+    let authority = Authority::new("servers");
+    let leaf = authority.issue(&["a.test"]);
+    gateway.put("/ssls/1", ssl(&["a.test"], &leaf)).await;
+    let mut connection = gateway
+        .connect_tls("a.test", authority.client())
+        .await
+        .unwrap();
+    // What follows it would be kept for as long as a head may take.
+    let mut bytes = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
+    bytes.resize(256 * 1024, b'x');
+    connection.write(&bytes).await.ok();
+    let answer = connection
+        .read_until_quiet(std::time::Duration::from_secs(1))
+        .await;
+    let answer = String::from_utf8_lossy(&answer);
+    assert!(answer.starts_with("HTTP/1.1 400"), "{answer}");
+}

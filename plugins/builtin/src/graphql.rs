@@ -52,3 +52,8 @@ pub(crate) fn of_query(query: &[u8]) -> Option<String> {
         _ => None,
     }
 }
+
+/// Whether a query string names a document. Some servers prefer it to that of a POST's body, so such a POST has none that all agree on.
+pub(crate) fn is_in_query(query: Option<&[u8]>) -> bool {
+    query.is_some_and(|query| arguments(query).any(|(name, _)| &*name == b"query"))
+}

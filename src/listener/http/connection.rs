@@ -155,12 +155,13 @@ impl<A: HttpServerApp + Send + Sync + 'static> Http<A> {
 
     /// What the bytes are that have come; `None` while that cannot be told.
     fn judge(&self, wire: &mut Wire, served: u32, options: &Options) -> Option<Next> {
+        // Over TLS it is the handshake that agrees on HTTP/2.
+        let may_be_http2 = options.h2c && served == 0 && !wire.is_tls();
         let bytes = wire.ahead();
-        if options.h2c && served == 0 && bytes.first() == Some(&b'P') {
+        if may_be_http2 && bytes.first() == Some(&b'P') {
             let length = bytes.len().min(PREFACE.len());
             if bytes.get(..length) == PREFACE.get(..length) {
-                let is_whole = length == PREFACE.len() && !wire.is_tls();
-                return is_whole.then_some(Next::Http2);
+                return (length == PREFACE.len()).then_some(Next::Http2);
             }
         }
         match head::judge(wire.ahead(), &options.head) {

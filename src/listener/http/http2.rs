@@ -4,6 +4,7 @@
 //! is buffered, small and empty DATA. Heads that it refuses never become a request; they are counted by the reset that it sends.
 
 mod budget;
+mod call;
 mod cookies;
 pub mod frames;
 mod paced;
@@ -14,7 +15,9 @@ use super::{
     wire::{BODY_GRACE, STALL, Wire},
 };
 use crate::listener::{Counters, Reason, Stop};
+use budget::Budget;
 use bytes::Bytes;
+pub use call::is_grpc;
 use h2::server::Connection;
 use paced::Paced;
 use pingora_core::{
@@ -34,12 +37,12 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering::Relaxed},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 use tokio::{sync::Notify, time::timeout};
 
-/// So many requests of a connection may break the rules before it is closed.
-const MALFORMED: usize = 32;
+/// So many requests of a connection may break the rules in [`frames::RESET_WINDOW`] before it is closed.
+const MALFORMED: u32 = 32;
 /// How long a client may take to greet, as HTTP/2 does.
 const GREETING: Duration = Duration::from_secs(10);
 /// How long a connection that is ended may take to hear of it.
@@ -69,7 +72,8 @@ pub(super) async fn serve<A: HttpServerApp + Send + Sync + 'static>(
         grace: BODY_GRACE,
         stall: STALL,
     };
-    let (mut malformed, mut requests) = (0, 0);
+    let mut malformed = Budget::new(MALFORMED, 0, frames::RESET_WINDOW, Instant::now());
+    let mut requests = 0;
     let mut stopping = false;
     let farewell = loop {
         let accepted = tokio::select! {
@@ -98,8 +102,7 @@ pub(super) async fn serve<A: HttpServerApp + Send + Sync + 'static>(
             }
             Ok(Some(H2Accept::Rejected)) => {
                 counters.count(Reason::Malformed);
-                malformed += 1;
-                if malformed >= MALFORMED {
+                if !malformed.spend(1, Instant::now()) {
                     counters.count(Reason::Http2Abuse);
                     stopped(&digest, "too many malformed requests");
                     break h2::Reason::ENHANCE_YOUR_CALM;
@@ -144,12 +147,18 @@ fn settings(options: &Http2) -> H2Options {
     let mut settings = default_h2_options();
     let pending = usize::try_from(options.frames.resets).unwrap_or(usize::MAX);
     let pending = pending.saturating_mul(2);
+    let window = usize::try_from(options.connection_window).unwrap_or(usize::MAX);
     settings
         .max_concurrent_streams(options.streams)
         .max_header_list_size(options.header_list)
         .initial_window_size(options.stream_window)
         .initial_connection_window_size(options.connection_window)
         .max_send_buffer_size(SEND_BUFFER)
+        // What small DATA may cost while nobody reads it. Calls of gRPC are made of it: half a window, as by default, is less than
+        // one of them may have on its way.
+        .data_frame_budget(window.saturating_mul(2))
+        // The frames are bounded by time.
+        .max_local_error_reset_streams(None)
         // Those that were reset before somebody looked at them: the frames are bounded before that.
         .max_pending_accept_reset_streams(pending);
     settings

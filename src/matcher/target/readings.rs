@@ -33,10 +33,25 @@ pub fn readings(
         }
     }
     let mut all: Vec<Box<str>> = Vec::new();
-    for part in doubts.parts() {
+    let mut add = |written: &[u8], part: Doubts| {
+        if !goes_up_alike(written, options, part)? {
+            return Err(BadTarget::AmbiguousDots);
+        }
         let path = reading(written, options, part)?;
         if !all.contains(&path) {
             all.push(path);
+        }
+        Ok(())
+    };
+    for part in doubts.parts() {
+        add(written, part)?;
+    }
+    if doubts.has(Doubts::PARAMETERS) && written.contains(&b';') {
+        // Servlet containers cut before they decode: what is encoded inside of parameters separates nothing.
+        let cut = without_parameters(written);
+        add(&cut, Doubts::default())?;
+        for part in doubts.parts() {
+            add(&cut, part)?;
         }
     }
     Ok(all)
@@ -48,15 +63,20 @@ pub(super) fn is_encoded_twice(written: &[u8]) -> bool {
     decode(&once, b"/") != once
 }
 
-/// Whether dot segments lead to the same place in a path with empty segments, whether these are merged first or last.
-pub(super) fn goes_up_alike(written: &[u8], options: Options) -> Result<bool, BadTarget> {
+/// Whether dot segments lead to the same place in a path with empty segments, whether these are merged first or last, when it is
+/// read as `part` says.
+pub(super) fn goes_up_alike(
+    written: &[u8],
+    options: Options,
+    part: Doubts,
+) -> Result<bool, BadTarget> {
     let of = |double_slash| {
         let options = Options {
             double_slash,
             delete_tail_slash: false,
             ..options
         };
-        reading(written, options, Doubts::default())
+        reading(written, options, part)
     };
     let (first, last) = (of(DoubleSlash::Merge)?, of(DoubleSlash::Pass)?);
     let names = |path: &str| -> Vec<String> {
@@ -205,6 +225,15 @@ mod tests {
             ("/admin;a=b/x", &["/admin/x"][..]),
             ("/admin%3ba=b/x", &["/admin/x"]),
             ("/x/;a/b", &["/x/b"]),
+            (
+                "/api;a%2Fb/admin%2Fx",
+                &[
+                    "/api;a\u{fffd}b/admin\u{fffd}x",
+                    "/api/b/admin/x",
+                    "/api/admin\u{fffd}x",
+                    "/api/admin/x",
+                ],
+            ),
             ("/%2561dmin/x", &["/admin/x"]),
             ("/%25%36%31dmin/x", &["/admin/x"]),
             ("/%252561dmin/x", &["/admin/x"]),
@@ -252,6 +281,8 @@ mod tests {
         for (target, error) in [
             ("/%252e%252e/a", BadTarget::AboveRoot),
             ("/%2500", BadTarget::EncodedControl),
+            ("/api/%252f../admin/x", BadTarget::AmbiguousDots),
+            ("/api/%5Cz/../../admin/x", BadTarget::AmbiguousDots),
             ("/%25c0%25ae", BadTarget::NotUtf8),
             (
                 "/%2525252525252561",

@@ -40,6 +40,9 @@ impl Plugin for GraphqlLimitCount {
         }
         Step::wait(async move {
             let invalid = |why: &str| Ok(Flow::Respond(Reply::message(400, why)));
+            if graphql::is_in_query(ex.request.query(ex.session.req_header())) {
+                return invalid("Invalid graphql request: a POST has its query in the body");
+            }
             let body = match ex.read_body(LONGEST).await {
                 Ok(body) if !body.is_empty() => body,
                 _ => return invalid("Invalid graphql request: can't get graphql request body"),

@@ -186,3 +186,25 @@ fn refused_configurations_say_where() {
         assert!(why.contains(message), "{config}: {why}");
     }
 }
+
+#[tokio::test]
+async fn a_document_beside_that_of_the_body_is_refused() {
+    let plugin = built(
+        &definition(),
+        json!({"count": 6, "time_window": 60, "rejected_code": 429}),
+    );
+    for (query, refused) in [
+        ("query=%7Ba%7Bb%7D%7D", true),
+        ("%71uery=", true),
+        ("q=1", false),
+    ] {
+        let head = format!(
+            "POST /graphql?{query} HTTP/1.1\r\nHost: a\r\n{GRAPHQL}Content-Length: 5\r\n\r\n{{ a }}"
+        );
+        let flow = scene(head).await.access(&*plugin).await;
+        match refused {
+            true => assert_eq!(reply(flow).status, 400, "{query}"),
+            false => assert!(goes_on(flow), "{query}"),
+        }
+    }
+}

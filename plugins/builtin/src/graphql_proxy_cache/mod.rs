@@ -47,6 +47,9 @@ impl Plugin for GraphqlProxyCache {
                         None => return invalid(ABSENT),
                     }
                 }
+                _ if graphql::is_in_query(ex.request.query(ex.session.req_header())) => {
+                    return invalid("a POST has its query in the body");
+                }
                 _ => match ex.read_body(LONGEST).await {
                     Ok(body) if !body.is_empty() => {
                         graphql::of_body(&ex.session.req_header().headers, &body).ok()

@@ -146,3 +146,12 @@ fn refused_configurations_say_where() {
     assert_eq!(path(json!({"cache_ttl": 0})), "/cache_ttl");
     assert_eq!(path(json!({"cache_key": ["$host"]})), "/cache_key");
 }
+
+#[tokio::test]
+async fn a_document_beside_that_of_the_body_is_refused() {
+    let head = format!(
+        "POST /graphql?query=mutation%7Ba%7D HTTP/1.1\r\nHost: a\r\n{GRAPHQL}Content-Length: 5\r\n\r\n{{ a }}"
+    );
+    let flow = scene(head).await.access(&*plugin()).await;
+    assert_eq!(reply(flow).status, 400);
+}

@@ -48,6 +48,8 @@ struct Trace {
 impl Plugin for OpenTelemetry {
     const NAME: &'static str = "opentelemetry";
     const PRIORITY: i32 = 12009;
+    // Of the metadata. Services that collect traces take their tokens there.
+    const ENCRYPTED: &'static [&'static str] = &["collector.request_headers"];
     type Config = Config;
 
     fn build(config: Config, cx: &BuildCx<'_>) -> Result<Self, BuildError> {

@@ -10,6 +10,8 @@ const PREFACE: u8 = 24;
 /// Length, type, flags and stream of a frame (RFC 9113 §4.1), and the error code that follows in RST_STREAM.
 const HEAD: usize = 9;
 const CODE: usize = 4;
+/// The error code of a stream that was not looked at (RFC 9113 §7).
+const REFUSED_STREAM: u32 = 7;
 
 /// Types of frames (RFC 9113 §6).
 const DATA: u8 = 0;
@@ -77,6 +79,8 @@ pub struct Frames {
     continuations: u32,
     resets: Budget,
     control: Budget,
+    /// Requests that were not looked at, and whose successors earn nothing for that.
+    refused: u32,
     fault: Option<Fault>,
 }
 
@@ -95,6 +99,7 @@ impl Frames {
             continuations: 0,
             resets: Budget::new(resets, resets, RESET_WINDOW, now),
             control: Budget::new(limits.control, MOST_EARNED, CONTROL_WINDOW, now),
+            refused: 0,
             fault: None,
         }
     }
@@ -127,6 +132,9 @@ impl Frames {
             }
             match frame.kind {
                 DATA => self.control.earn(CONTROL_PER_DATA),
+                RST_STREAM if frame.code == REFUSED_STREAM => {
+                    self.refused = self.refused.saturating_add(1);
+                }
                 RST_STREAM if frame.blames_the_client() => {
                     broken += 1;
                     if !self.resets.spend(RESET, now) {
@@ -156,8 +164,13 @@ impl Frames {
                 self.continuations = 0;
                 if frame.stream > self.newest {
                     self.newest = frame.stream;
-                    self.resets.earn(1);
-                    self.control.earn(CONTROL_PER_REQUEST);
+                    match self.refused.checked_sub(1) {
+                        Some(left) => self.refused = left,
+                        None => {
+                            self.resets.earn(1);
+                            self.control.earn(CONTROL_PER_REQUEST);
+                        }
+                    }
                 }
                 true
             }

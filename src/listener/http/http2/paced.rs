@@ -1,15 +1,18 @@
 //! A request with a body, on a stream of HTTP/2. Pingora waits for such a body without end; here it is held to the bounds of
 //! HTTP/1.1. All else is the stream's own.
 
-use super::super::{
-    Cut,
-    pace::{Pace, Rule},
+use super::{
+    super::{
+        Cut,
+        pace::{Pace, Rule},
+    },
+    call::is_grpc,
 };
 use crate::listener::Counters;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::Stream;
-use http::{HeaderMap, header};
+use http::HeaderMap;
 use pingora_core::{
     Error, ErrorType, Result,
     protocols::{
@@ -28,6 +31,9 @@ use std::{
     time::Duration,
 };
 
+/// How long a call of gRPC that has sent a message may be silent before it is answered.
+const SILENT_CALL: Duration = Duration::from_secs(3600);
+
 /// The stream, and how its client keeps to the rule.
 pub(super) struct Paced {
     stream: ServerSession,
@@ -40,8 +46,7 @@ pub(super) struct Paced {
 
 impl Paced {
     pub(super) fn new(stream: ServerSession, rule: Rule, counters: Arc<Counters>) -> Self {
-        let content = stream.req_header().headers.get(header::CONTENT_TYPE);
-        let call = content.is_some_and(|c| c.as_bytes().starts_with(b"application/grpc"));
+        let call = is_grpc(stream.req_header());
         Self {
             stream,
             pace: Pace::default(),
@@ -55,6 +60,10 @@ impl Paced {
     async fn read(&mut self) -> Result<Option<Bytes>> {
         if self.call && self.stream.response_written().is_some() {
             return self.stream.read_request_body().await;
+        }
+        if self.call && self.stream.body_bytes_read() > 0 {
+            // It may wait for an event that is rare, and say nothing more itself.
+            self.rule.stall = SILENT_CALL;
         }
         let Self {
             stream, pace, rule, ..

@@ -60,7 +60,7 @@ pub(super) fn answer<'a>(
     })
 }
 
-/// `?query=` of a GET; of a POST the member `query` of a JSON object, or else the body itself.
+/// `?query=` of a GET; of a POST without it the member `query` of a JSON object, or else the body itself.
 fn asked(request: &Request, head: &RequestHeader) -> Option<Operation> {
     if head.method == Method::GET {
         let arguments = request.query(head)?;
@@ -71,6 +71,13 @@ fn asked(request: &Request, head: &RequestHeader) -> Option<Operation> {
         return operation(&text("query")?, text("operationName").as_deref());
     }
     if head.method != Method::POST {
+        return None;
+    }
+    // Some servers prefer a document in the query string to that of the body, so there is none that all agree on.
+    if request
+        .query(head)
+        .is_some_and(|arguments| query::argument(arguments, "query").is_some())
+    {
         return None;
     }
     if Kind::of(head) == Kind::Json {

@@ -188,3 +188,20 @@ fn a_head_ends_after_so_many_frames_and_it_shows_that_it_has_not_ended() {
     let (passed, fault) = passes(&mut frames, now, |_| more(0));
     assert_eq!((passed, fault), (2, Fault::Continuations));
 }
+
+#[test]
+fn requests_that_are_refused_earn_no_resets() {
+    let now = Instant::now();
+    let mut frames = greeted(now);
+    let mut passed = 0;
+    for i in 0..1000 {
+        let (first, second) = (i * 4 + 1, i * 4 + 3);
+        let round = [head(first), head(second), reset(first, 8)].concat();
+        if frames.received(&round, now).is_err() {
+            break;
+        }
+        frames.sent(&reset(second, REFUSED_STREAM), now);
+        passed += 1;
+    }
+    assert!(passed < 100, "{passed} rounds pass");
+}
