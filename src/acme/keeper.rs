@@ -289,16 +289,12 @@ impl Keeper {
         attempts: &mut Attempts,
         now: Time,
     ) -> Result<(Time, Time), Trouble> {
-        self.issue.ready().await?;
+        unbroken(self.issue.ready()).await?;
         // Before it is placed: a gateway that ends in the middle has placed it all the same.
         attempts.began(now);
         self.ledger.keep_attempts(&wanted.id, attempts).await?;
         tracing::info!(names = ?wanted.names, challenge = wanted.challenge.as_str(), "a certificate is ordered");
-        // The library panics at some answers that no authority should give. The next order must still come.
-        let order = AssertUnwindSafe(self.issue.order(wanted)).catch_unwind();
-        let issued = order
-            .await
-            .unwrap_or_else(|_| Err(Trouble::own("the dialogue with the authority broke down")))?;
+        let issued = unbroken(self.issue.order(wanted)).await?;
         let pair = Pair::from_pem(&issued.chain, &issued.key).map_err(Trouble::own)?;
         let validity = pair.validity();
         let validity = validity.ok_or_else(|| Trouble::own("what was issued cannot be read"))?;
@@ -306,6 +302,12 @@ impl Keeper {
         self.shelf.place(wanted, directory, &issued, now).await?;
         Ok(validity)
     }
+}
+
+/// The library panics at some answers that no authority should give. The next order must still come.
+async fn unbroken<T>(asking: impl Future<Output = Result<T, Trouble>>) -> Result<T, Trouble> {
+    let asked = AssertUnwindSafe(asking).catch_unwind().await;
+    asked.unwrap_or_else(|_| Err(Trouble::own("the dialogue with the authority broke down")))
 }
 
 /// Whether to order.

@@ -34,6 +34,8 @@ struct Fake {
     now: Mutex<Time>,
     trouble: Mutex<Option<Trouble>>,
     away: Mutex<Option<Trouble>>,
+    /// What it panics at.
+    breaks: Mutex<&'static str>,
     orders: AtomicUsize,
     takes: Duration,
 }
@@ -48,6 +50,7 @@ impl Fake {
             now: Mutex::new(NOW),
             trouble: Mutex::default(),
             away: Mutex::default(),
+            breaks: Mutex::default(),
             orders: AtomicUsize::new(0),
             takes,
         })
@@ -61,11 +64,13 @@ impl Fake {
 #[async_trait]
 impl Issue for Fake {
     async fn ready(&self) -> Result<(), Trouble> {
+        assert_ne!(*self.breaks.lock(), "ready");
         self.away.lock().clone().map_or(Ok(()), Err)
     }
 
     async fn order(&self, wanted: &Wanted) -> Result<Issued, Trouble> {
         self.orders.fetch_add(1, SeqCst);
+        assert_ne!(*self.breaks.lock(), "order");
         tokio::time::sleep(self.takes).await;
         if let Some(trouble) = self.trouble.lock().clone() {
             return Err(trouble);
@@ -288,6 +293,21 @@ async fn a_document_that_is_taken_in_hand_is_the_operators_from_then_on() {
     assert_eq!(fake.orders(), 1);
     let [(_, kept)] = house.ssls().await.try_into().unwrap();
     assert_eq!(kept, document);
+}
+
+#[tokio::test]
+async fn a_dialogue_that_panics_is_one_failure_and_the_next_order_comes() {
+    for at in ["ready", "order"] {
+        let (house, fake) = (House::new(), Fake::new());
+        let keeper = house.keeper(&fake, &[&["a.test"]]);
+        *fake.breaks.lock() = at;
+        let next = keeper.step(NOW).await.unwrap();
+        assert!(next > NOW, "{at}");
+        assert_ne!(only(&keeper).state, State::Valid, "{at}");
+        *fake.breaks.lock() = "";
+        keeper.step(NOW + DAY).await.unwrap();
+        assert_eq!(only(&keeper).state, State::Valid, "{at}");
+    }
 }
 
 #[tokio::test]
